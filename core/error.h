@@ -1,0 +1,48 @@
+#pragma once
+
+#include <source_location>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace fathom {
+
+/// The one exception of the engine. what() is a sentence for the person at the terminal: the
+/// function or file, what must hold, the values seen, what to do. where() is for the developer.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& message,
+                 std::source_location where = std::source_location::current())
+      : std::runtime_error(message), where_(where) {}
+  const std::source_location& where() const { return where_; }
+
+ private:
+  std::source_location where_;
+};
+
+/// A bool that remembers the line it was tested on.
+struct Condition {
+  bool holds;
+  std::source_location where;
+  Condition(bool holds, std::source_location where = std::source_location::current())
+      : holds(holds), where(where) {}
+};
+
+[[noreturn]] inline void fail_at(std::source_location where, const auto&... parts) {
+  std::ostringstream message;
+  (message << ... << parts);
+  throw Error(message.str(), where);
+}
+
+/// Throws Error with the parts printed in order unless the condition holds.
+inline void check(Condition condition, const auto&... parts) {
+  if (!condition.holds) [[unlikely]]
+    fail_at(condition.where, parts...);
+}
+
+/// Throws Error with the parts printed in order.
+[[noreturn]] inline void fail(const auto&... parts) {
+  fail_at(std::source_location::current(), parts...);
+}
+
+}  // namespace fathom
