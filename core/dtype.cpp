@@ -51,8 +51,7 @@ int64_t size_of(DType dtype) {
 }
 
 bool is_float(DType dtype) {
-  return dtype == DType::f64 || dtype == DType::f32 || dtype == DType::f16 ||
-         dtype == DType::bf16;
+  return dtype == DType::f64 || dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
 }
 
 double epsilon(DType dtype) {

@@ -1,0 +1,218 @@
+#include "core/parallel.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+
+namespace fathom {
+namespace {
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+// Spinning covers the gaps between the kernels of one model; two spinning threads that share a
+// virtual CPU would stall each other, so it is short.
+constexpr auto kSpin = std::chrono::microseconds(40);
+
+class ThreadPool {
+ public:
+  ThreadPool(int threads, bool pin);
+  ~ThreadPool();
+  int threads() const { return int(workers_.size()) + 1; }
+  void run(int64_t count, int64_t grain, detail::Chunk chunk, void* body);
+
+ private:
+  void work(int index, bool pin);
+  bool claim_and_run();
+
+  // A job. Written by the caller before it publishes ticket_, and stable until done_ reaches
+  // total_: whoever claimed a chunk holds the job open.
+  int64_t count_ = 0, grain_ = 1, total_ = 0;
+  detail::Chunk chunk_ = nullptr;
+  void* body_ = nullptr;
+  std::exception_ptr failure_;
+  std::mutex failure_mutex_;
+
+  alignas(64) std::atomic<int64_t> remaining_{0};  // chunks not yet claimed
+  alignas(64) std::atomic<int64_t> done_{0};       // chunks finished
+  alignas(64) std::atomic<uint32_t> epoch_{0};     // grows with every job; workers sleep on it
+  std::atomic<bool> stop_{false};
+  std::mutex busy_;  // one parallel region at a time
+  std::vector<std::thread> workers_;
+};
+
+thread_local bool inside_region = false;
+
+void pin_to(int index) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  const int cpus = CPU_COUNT(&allowed);
+  int seen = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed) || seen++ != index % cpus) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+}
+
+ThreadPool::ThreadPool(int threads, bool pin) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i, pin] { work(i, pin); });
+  if (pin && threads > 1) pin_to(0);
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  epoch_.fetch_add(1);
+  epoch_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+// Claims one chunk and runs it. The decrement that takes remaining_ from n to n - 1 owns chunk
+// total_ - n; until that chunk is done the caller cannot return, so the job's fields are stable.
+bool ThreadPool::claim_and_run() {
+  int64_t left = remaining_.load(std::memory_order_acquire);
+  do {
+    if (left <= 0) return false;
+  } while (!remaining_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel,
+                                             std::memory_order_acquire));
+  const int64_t begin = (total_ - left) * grain_;
+  try {
+    chunk_(body_, begin, std::min(count_, begin + grain_));
+  } catch (...) {
+    const std::lock_guard lock(failure_mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
+  done_.fetch_add(1, std::memory_order_acq_rel);
+  return true;
+}
+
+void ThreadPool::work(int index, bool pin) {
+  inside_region = true;  // a parallel_for inside a chunk stays on this thread
+  if (pin) pin_to(index);
+  while (!stop_) {
+    const uint32_t epoch = epoch_.load();
+    while (claim_and_run()) {
+    }
+    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+    while (remaining_.load(std::memory_order_relaxed) <= 0 && epoch_.load() == epoch &&
+           std::chrono::steady_clock::now() < deadline)
+      for (int i = 0; i < 16; ++i) pause();
+    if (remaining_.load() <= 0) epoch_.wait(epoch);
+  }
+}
+
+void ThreadPool::run(int64_t count, int64_t grain, detail::Chunk chunk, void* body) {
+  const int64_t total = (count + grain - 1) / grain;
+  std::unique_lock lock(busy_, std::try_to_lock);
+  if (total <= 1 || workers_.empty() || inside_region || !lock) {
+    for (int64_t i = 0; i < total; ++i) chunk(body, i * grain, std::min(count, (i + 1) * grain));
+    return;
+  }
+  inside_region = true;
+  count_ = count, grain_ = grain, total_ = total, chunk_ = chunk, body_ = body;
+  failure_ = nullptr;
+  done_.store(0, std::memory_order_relaxed);
+  remaining_.store(total, std::memory_order_release);
+  epoch_.fetch_add(1);
+  epoch_.notify_all();
+  while (claim_and_run()) {
+  }
+  for (int spins = 0; done_.load(std::memory_order_acquire) < total; ++spins) {
+    if (spins < 4096)
+      pause();
+    else
+      std::this_thread::yield();
+  }
+  inside_region = false;
+  const std::exception_ptr failure = std::exchange(failure_, nullptr);
+  if (failure) std::rethrow_exception(failure);
+}
+
+// The quota of one cgroup folder in CPUs, or 0 when it has none.
+double quota_of(const std::string& folder) {
+  std::ifstream v2(folder + "/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (v2 >> quota >> period)
+    return quota == "max" || period <= 0 ? 0 : std::atof(quota.c_str()) / period;
+  std::ifstream v1(folder + "/cpu.cfs_quota_us"), v1_period(folder + "/cpu.cfs_period_us");
+  double limit = 0;
+  if (v1 >> limit && v1_period >> period && limit > 0 && period > 0) return limit / period;
+  return 0;
+}
+
+int default_threads() {
+  const char* text = std::getenv("FATHOM_THREADS");
+  if (!text || !*text) return available_cpus();
+  char* end = nullptr;
+  const long threads = std::strtol(text, &end, 10);
+  check(*end == 0 && threads >= 1 && threads <= 1024, "FATHOM_THREADS=", text,
+        ": expected a number of threads from 1 to 1024");
+  return int(threads);
+}
+
+std::unique_ptr<ThreadPool>& pool() {
+  static std::unique_ptr<ThreadPool> instance =
+      std::make_unique<ThreadPool>(default_threads(), false);
+  return instance;
+}
+
+}  // namespace
+
+int available_cpus() {
+  cpu_set_t allowed;
+  int cpus = int(std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) cpus = CPU_COUNT(&allowed);
+  // Every level of the hierarchy may set a quota; the tightest one holds.
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (!controllers.empty() && controllers.find("cpu") == std::string::npos) continue;
+    const std::string root = controllers.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+    for (std::string path = line.substr(second + 1);; path.erase(path.rfind('/'))) {
+      const double quota = quota_of(root + (path == "/" ? "" : path));
+      if (quota > 0) cpus = std::min(cpus, std::max(1, int(quota + 0.5)));
+      if (path.rfind('/') == std::string::npos) break;
+    }
+  }
+  return std::max(1, cpus);
+}
+
+int thread_count() { return pool()->threads(); }
+
+void set_thread_count(int count, bool pin) {
+  check(count >= 1 && count <= 1024, "set_thread_count: expected 1 to 1024 threads, got ", count);
+  if (count == thread_count() && !pin) return;
+  pool().reset();
+  pool() = std::make_unique<ThreadPool>(count, pin);
+}
+
+void detail::parallel_run(int64_t count, int64_t grain, Chunk chunk, void* body) {
+  check(grain >= 1, "parallel_for: grain must be at least 1, got ", grain);
+  if (count > 0) pool()->run(count, grain, chunk, body);
+}
+
+}  // namespace fathom
