@@ -3,7 +3,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "core/error.h"
@@ -42,6 +44,18 @@ inline bool starts_with(Bytes bytes, std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i)
     if (bytes[i] != std::byte(text[i])) return false;
   return true;
+}
+
+/// Runs f and puts the file's name before whatever it throws, so that parsers need not carry it.
+template <class F>
+auto naming(std::string_view name, F&& f) {
+  try {
+    return f();
+  } catch (const Error& error) {
+    throw Error(std::string(name) + ": " + error.what(), error.where());
+  } catch (const std::bad_alloc&) {
+    fail(name, ": not enough memory to read it");
+  }
 }
 
 }  // namespace fathom

@@ -1,8 +1,6 @@
 #include "core/image.h"
 
 #include <algorithm>
-#include <new>
-#include <string>
 #include <utility>
 
 #include "core/bytes.h"
@@ -11,18 +9,6 @@
 #include "core/image_header.h"
 
 namespace fathom {
-
-// Runs f and puts the file's name before whatever it throws.
-template <class F>
-static auto named(std::string_view name, F f) {
-  try {
-    return f();
-  } catch (const Error& error) {
-    throw Error(std::string(name) + ": " + error.what(), error.where());
-  } catch (const std::bad_alloc&) {
-    fail(name, ": not enough memory to decode the picture");
-  }
-}
 
 static ImageHeader planned_header(Bytes file, const ImageOptions& options) {
   const ImageHeader header = read_image_header(file);
@@ -123,7 +109,7 @@ static std::vector<uint16_t> decode_grey(Bytes file, const ImageHeader& header) 
 }
 
 Image8 read_image(Bytes file, std::string_view name, const ImageOptions& options) {
-  return named(name, [&] {
+  return naming(name, [&] {
     const ImageHeader header = planned_header(file, options);
     Image8 image{.height = int(header.height),
                  .width = int(header.width),
@@ -134,7 +120,7 @@ Image8 read_image(Bytes file, std::string_view name, const ImageOptions& options
 }
 
 Image16 read_image16(Bytes file, std::string_view name, const ImageOptions& options) {
-  return named(name, [&] {
+  return naming(name, [&] {
     const ImageHeader header = planned_header(file, options);
     Image16 image{.height = int(header.height),
                   .width = int(header.width),
@@ -146,7 +132,7 @@ Image16 read_image16(Bytes file, std::string_view name, const ImageOptions& opti
 }
 
 ImageSize read_image_size(Bytes file, std::string_view name, const ImageOptions& options) {
-  return named(name, [&] {
+  return naming(name, [&] {
     const ImageHeader header = planned_header(file, options);
     if (transposes(header.orientation)) return ImageSize{header.width, header.height};
     return ImageSize{header.height, header.width};

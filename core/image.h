@@ -12,14 +12,14 @@ namespace fathom {
 /// A photo as the models see it: 8-bit RGB, row-major [height, width, 3].
 struct Image8 {
   int height = 0, width = 0, channels = 3;
-  std::vector<uint8_t> pixels;
+  std::vector<uint8_t> pixels = {};
 };
 
 /// A grey map of stored integers (depth, disparity), row-major [height, width]. `bits` is the
 /// depth of the file, 8 or 16: the values are those of the file, not stretched to 16 bits.
 struct Image16 {
   int height = 0, width = 0, bits = 16;
-  std::vector<uint16_t> pixels;
+  std::vector<uint16_t> pixels = {};
 };
 
 struct ImageSize {
