@@ -38,14 +38,16 @@ struct ImageOptions {
 /// palettes are expanded, alpha is dropped, not blended, and 16 bits become 8 by their high byte,
 /// all as OpenCV's IMREAD_COLOR does. CMYK and YCCK are converted without a colour profile
 /// (R = C * K for Adobe's inverted inks). Colour profiles and gamma are ignored.
-/// Damage is refused, not shown as grey blocks: a wrong PNG checksum, bad Huffman codes, missing
-/// rows. One thing is forgiven: a sequential JPEG whose only loss is the end marker.
+/// Damage is refused, not shown as grey blocks: a wrong PNG checksum, JPEG data that end before the
+/// last row, files cut short. One thing is forgiven: a sequential JPEG that lacks only its end
+/// marker. JPEG has no checksum, so a flipped bit within its data may pass.
 /// Throws  Error naming the file and the reason.
 Image8 read_image(const std::filesystem::path& path, const ImageOptions& options = {});
 Image8 read_image(std::span<const std::byte> file, std::string_view name,
                   const ImageOptions& options = {});
 
-/// The size that read_image will give, orientation applied, from the file's header alone.
+/// The size that read_image will give, orientation applied, without decoding or allocating. What is
+/// already known to be damaged, such as a PNG with a wrong checksum, is refused here too.
 ImageSize read_image_size(const std::filesystem::path& path, const ImageOptions& options = {});
 ImageSize read_image_size(std::span<const std::byte> file, std::string_view name,
                           const ImageOptions& options = {});

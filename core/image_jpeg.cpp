@@ -83,8 +83,10 @@ static bool run(JpegDecoder& decoder, Bytes file, const ImageHeader& header, uin
     std::snprintf(decoder.message, sizeof decoder.message, "two different frame headers");
     return false;
   }
-  // Coefficients of a progressive file: 2 bytes a sample, 4 components, blocks padded.
-  info.mem->max_memory_to_use = long(32 * header.height * header.width + (16 << 20));
+  // Coefficients of a progressive file take 2 bytes, of up to 4 components, and rows in flight less
+  // than 12, in a picture padded to whole blocks; beyond that libjpeg gives up.
+  const int64_t padded = (header.height + 32) * (header.width + 32);
+  info.mem->max_memory_to_use = long(24 * padded + (1 << 20));
   const bool inks = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
   info.out_color_space = inks ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(&info);

@@ -68,6 +68,15 @@ TEST_CASE("npy: Fortran order is turned and single extents are dropped") {
   }
 }
 
+TEST_CASE("npy: reads what NumPy wrote") {
+  for (const char* name : {"map.npy", "map_f16_fortran.npy"}) {
+    const FloatMap map = read_npy(std::filesystem::path(FATHOM_TEST_DATA) / "pictures" / name);
+    CHECK(map.height == 5);
+    REQUIRE(map.values.size() == 35);
+    for (int i = 0; i < 35; ++i) CHECK(map.values[size_t(i)] == float(i) / 4);
+  }
+}
+
 TEST_CASE("npy: says what is wrong") {
   const auto refuse = [](const std::string& file, const char* words) {
     CHECK_THROWS_WITH(parse(file), Catch::StartsWith("test.npy: ") && Catch::Contains(words));
