@@ -2,17 +2,16 @@
 
 Written from the published description with the official parameter names, so that an official
 checkpoint loads with `load_state_dict(strict=True)`. Maps are NCHW here, as in PyTorch; the engine is
-NHWC. Also holds the hash fill: reproducible weights that need no download.
+NHWC. Weights come from the hash fill: reproducible, and no download.
 """
 
 import dataclasses
-import math
-import re
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+import hash_fill
 
 PATCH = 14
 GRID = 37  # the position table is 37 x 37: a 518 x 518 image
@@ -252,61 +251,15 @@ class DepthAnything(nn.Module):
         return y * self.config.max_depth if self.config.metric else y
 
 
-# --- The hash fill -------------------------------------------------------------------------------
-
-
-def fnv1a(name):
-    h = 0x811C9DC5
-    for byte in name.encode():
-        h = (h ^ byte) * 0x01000193 & 0xFFFFFFFF
-    return h
-
-
-def hash_values(name, count):
-    """v(name, j) for j < count: reproducible noise in [-1, 1), as float64."""
-    out = np.empty(count)
-    seed = np.uint32(fnv1a(name))
-    for start in range(0, count, 1 << 18):  # in pieces that stay in the cache
-        stop = min(start + (1 << 18), count)
-        h = np.arange(start, stop, dtype=np.uint32) * np.uint32(0x9E3779B1) ^ seed
-        h ^= h >> np.uint32(16)
-        h *= np.uint32(0x7FEB352D)
-        h ^= h >> np.uint32(15)
-        h *= np.uint32(0x846CA68B)
-        h ^= h >> np.uint32(16)
-        out[start:stop] = h * (2.0 / 2**32) - 1.0
-    return out
-
-
-def hash_tensor(name, shape, relative=True):
-    """The f32 fill of one weight: scales keep activations near one through the whole network."""
-    v = hash_values(name, math.prod(shape))
-    if re.search(r"norm[12]?\.weight$", name):
-        v = 1 + 0.1 * v
-    elif name.endswith(".gamma"):
-        v = 0.5 + 0.1 * v
-    elif name.endswith(("pos_embed", "cls_token", "mask_token")):
-        v *= 0.5
-    elif name.endswith(".bias"):
-        # A relative model is lifted by 4: otherwise its last ReLU would hide half of the output.
-        v = 0.1 * v + (4.0 if relative and name.endswith("output_conv2.2.bias") else 0.0)
-    else:
-        transposed = name.endswith(("resize_layers.0.weight", "resize_layers.1.weight"))
-        v *= math.sqrt(3 / (shape[0] if transposed else math.prod(shape[1:])))
-    return torch.from_numpy(v.reshape(shape).astype(np.float32))
-
-
 def hash_input(height, width):
-    v = 2 * hash_values("input", 3 * height * width)
-    return torch.from_numpy(v.reshape(1, 3, height, width).astype(np.float32))
+    return torch.from_numpy(hash_fill.image(height, width))
 
 
 def hash_model(c):
     """A model in evaluation mode, filled tensor by tensor."""
     with torch.device("meta"):
         model = DepthAnything(c)
-    weights = {k: hash_tensor(k, v.shape, not c.metric) for k, v in model.state_dict().items()}
+    weights = {name: torch.from_numpy(hash_fill.weight(name, w.shape, not c.metric))
+               for name, w in model.state_dict().items()}
     model.load_state_dict(weights, assign=True)
-    for parameter in model.parameters():  # assign=True loses the flag with plain tensors
-        parameter.requires_grad_(True)
     return model.eval()
