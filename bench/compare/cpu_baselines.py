@@ -23,7 +23,7 @@ The engine: fathom_bench_model --weights FILE --threads N --dtype f32|bf16 [--tr
 
 PyTorch "tuned" means: OPENBLAS_* unset, memory kept by malloc (no mmap, no trimming: page faults are
 most of the time otherwise), huge pages, channels_last, inference_mode. Several variants run and
-the best (lowest median) is the baseline. "As installed" is a plain script, for information only.
+the best is the baseline. "As installed" is a plain script, for information only.
 """
 
 import argparse
@@ -200,6 +200,9 @@ def process_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+QUIET_ENOUGH = 3
+
+
 class Worker:
     def __init__(self, name, command, env, threads):
         self.name, self.samples, self.disturbed = name, [], []
@@ -229,6 +232,9 @@ class Worker:
         self.samples.append(ms)
         # Two clock ticks are the resolution of these counters.
         self.disturbed.append(others > max(0.12, 2 / TICKS / wall))
+
+    def quiet(self):
+        return self.disturbed.count(False)
 
     def peak_mib(self):
         return float(self.ask("r"))
@@ -331,7 +337,7 @@ def configurations(args, threads):
 
 # Against the f32 reference, as a share of its root mean square. Rounding of f32 through the network
 # is near 1e-6; bf16 has 8 bits, and errors of many layers add up.
-AGREEMENT = {"f32": 1e-4, "train": 1e-3, "bf16": 5e-2}
+AGREEMENT = {"f32": 1e-4, "train": 1e-2, "bf16": 5e-2}
 
 
 def disagreement(worker, cache, reference):
@@ -350,7 +356,7 @@ def disagreement(worker, cache, reference):
 
 
 def measure_group(args, group, threads, configs):
-    workers, rows, reference = [], [], None
+    workers, reference = [], None
     if group == "bf16":  # bf16 is compared with f32
         configs = {"torch f32": configurations_all(args, threads)["torch f32"]} | configs
     try:
@@ -363,11 +369,11 @@ def measure_group(args, group, threads, configs):
                 worker.ask("run")
                 error, values = disagreement(worker, args.cache, reference)
             except RuntimeError as problem:
-                print(f"  {name:<36} not measured: {problem}", flush=True)
+                print(f"  {name:<48} not measured: {problem}", flush=True)
                 continue
             reference = values if reference is None else reference
             worker.error, worker.agrees = error, error <= AGREEMENT[group]
-            print(f"  {name:<36} relative error {error:.1e}"
+            print(f"  {name:<48} relative error {error:.1e}"
                   f"{'' if worker.agrees else '  DISAGREES: not compared'}", flush=True)
             if group == "bf16" and name == "torch f32":
                 worker.close()
@@ -375,7 +381,10 @@ def measure_group(args, group, threads, configs):
                 workers.append(worker)
         if not workers:
             return []
-        for round_ in range(args.rounds):
+        for round_ in range(3 * args.rounds):
+            # On a busy machine, go on until each has enough quiet samples.
+            if round_ >= args.rounds and all(w.quiet() >= QUIET_ENOUGH for w in workers):
+                break
             turn = round_ % len(workers)
             for worker in workers[turn:] + workers[:turn]:
                 worker.sample(args.idle_wait)
@@ -394,31 +403,30 @@ def configurations_all(args, threads):
 
 
 def clean_rounds(workers):
-    """The rounds in which no worker of interest was disturbed; all of them if fewer than three."""
-    count = len(workers[0].samples)
-    quiet = [i for i in range(count) if not any(w.disturbed[i] for w in workers)]
-    return quiet if len(quiet) >= 3 else list(range(count))
+    """The rounds in which none of these was disturbed; all of them if there are too few."""
+    rounds = range(len(workers[0].samples))
+    quiet = [i for i in rounds if not any(w.disturbed[i] for w in workers)]
+    return quiet if len(quiet) >= QUIET_ENOUGH else list(rounds)
 
 
 def summarise(group, threads, workers):
-    def quiet(worker):
-        return [worker.samples[i] for i in clean_rounds([worker])]
-
-    ours = next((w for w in workers if w.name.startswith("fathom")), None)
-    base = ours or min(workers, key=lambda w: statistics.median(quiet(w)))
-    print(f"{group}, {threads} thread{'s' * (threads > 1)}: median of quiet samples / best, ms; "
-          f"time / time of {base.name} (median of ratios); peak MiB")
+    if not workers:
+        return []
+    ours = [w for w in workers if w.name.startswith("fathom")]
+    base = ours[0] if ours else min(workers, key=lambda w: min(w.samples))
+    print(f"{group}, {threads} thread{'s' * (threads > 1)}: median of quiet samples (~ all samples: "
+          f"too few were quiet) / best, ms; time / time of {base.name} (median of ratios); peak MiB")
     rows = []
-    for w in sorted(workers, key=lambda w: statistics.median(quiet(w))):
-        rounds = clean_rounds([base, w])
-        ratio = statistics.median(w.samples[i] / base.samples[i] for i in rounds)
-        row = {"name": w.name, "group": group, "threads": threads, "error": w.error,
-               "median_ms": statistics.median(quiet(w)), "best_ms": min(w.samples),
-               "ratio": ratio, "ratio_to": base.name, "peak_mib": w.peak,
-               "quiet": w.disturbed.count(False), "samples_ms": w.samples}
-        rows.append(row)
-        print(f"  {w.name:<36} {row['median_ms']:8.1f} / {row['best_ms']:8.1f}   "
-              f"x {ratio:5.2f}   {w.peak:7.0f}   {row['quiet']}/{len(w.samples)} quiet", flush=True)
+    for w in sorted(workers, key=lambda w: min(w.samples)):
+        median = statistics.median(w.samples[i] for i in clean_rounds([w]))
+        ratio = statistics.median(w.samples[i] / base.samples[i] for i in clean_rounds([base, w]))
+        rows.append({"name": w.name, "group": group, "threads": threads, "error": w.error,
+                     "median_ms": median, "best_ms": min(w.samples), "ratio": ratio,
+                     "ratio_to": base.name, "peak_mib": w.peak, "samples_ms": w.samples,
+                     "disturbed": w.disturbed})
+        print(f"  {w.name:<48}{'~' if w.quiet() < QUIET_ENOUGH else ' '}{median:8.1f} /"
+              f"{min(w.samples):8.1f}   x{ratio:5.2f} {w.peak:7.0f}   "
+              f"{w.quiet()}/{len(w.samples)} quiet", flush=True)
     return rows
 
 

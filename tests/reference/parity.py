@@ -218,7 +218,7 @@ def check_giant(report, engine, work):
 
 
 def check_bf16(report, engine, work):
-    """bf16 compute: rms and largest error against PyTorch f32, at most twice PyTorch's own."""
+    """bf16 compute: rms and largest error against PyTorch f32, at most twice PyTorch bf16's."""
     for size, side in (("s", 518), ("b", 252)):
         config = da.config(size)
         checkpoint = Checkpoint(work, config, f"{V2}{size}.pth")
@@ -234,11 +234,11 @@ def check_bf16(report, engine, work):
             for kind, norm in (("rms", lambda e: np.sqrt(np.mean(np.square(e, dtype=np.float64)))),
                                ("largest", lambda e: np.abs(e).max())):
                 error, a, c = (float(norm(y - exact)) for y in (ours, autocast, cast))
-                # All of PyTorch in bf16 is what the engine's bf16 is; autocast keeps the residual
-                # stream in f32 and is printed beside it.
+                # PyTorch has two ways to bf16; the more exact one sets the bound.
                 report.check(
-                    f"bf16 V2-{size.upper()} {image.name} {kind} error", error <= BF16_FACTOR * c,
-                    f"{error:.2e} (<= {BF16_FACTOR:g} x {c:.2e} of PyTorch bf16; autocast {a:.2e})")
+                    f"bf16 V2-{size.upper()} {image.name} {kind} error",
+                    error <= BF16_FACTOR * min(a, c),
+                    f"{error:.2e} (<= {BF16_FACTOR:g} x PyTorch: autocast {a:.2e}, all {c:.2e})")
 
 
 def check_gradients(report, engine, work):
