@@ -1,0 +1,112 @@
+// Fractions of the FMA peak that the CPU kernels reach; the peak is measured right before and after
+// every sample, because the machine's clock and its other work change all the time.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/parallel.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/peak_kernels.h"
+
+namespace fathom::cpu {
+
+static double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// FLOP/s of independent f32 multiply-adds on all threads, now.
+static double peak() {
+  constexpr int64_t kSteps = 200000;
+  const int threads = thread_count();
+  const double start = now_s();
+  parallel_for(threads, 1, [&](int64_t, int64_t) { peak_kernels().multiply_add(kSteps); });
+  return double(threads * kSteps) * peak_kernels().flops / (now_s() - start);
+}
+
+/// The median over rounds of (FLOP/s of f) / (larger of the peaks around it), and the best FLOP/s.
+template <class F>
+static void measure(const std::string& name, double flops, F&& f) {
+  f();
+  const double start = now_s();
+  f();
+  const int repeats = std::max(1, int(0.02 / (now_s() - start)));
+  std::vector<double> fractions;
+  double best = 0;
+  for (int round = 0; round < 9; ++round) {
+    const double before = peak(), begin = now_s();
+    for (int i = 0; i < repeats; ++i) f();
+    const double rate = flops * repeats / (now_s() - begin);
+    fractions.push_back(rate / std::max(before, peak()));
+    best = std::max(best, rate);
+  }
+  std::sort(fractions.begin(), fractions.end());
+  std::printf("%-34s %d thread(s)  %.3f of the f32 peak (max %.3f), best %6.1f GFLOP/s\n",
+              name.c_str(), thread_count(), fractions[fractions.size() / 2], fractions.back(),
+              best / 1e9);
+  std::fflush(stdout);
+}
+
+template <class T>
+static std::vector<T> random_values(int64_t count) {
+  std::mt19937 generator(7);
+  std::normal_distribution<float> normal;
+  std::vector<T> values(count);
+  for (T& value : values) {
+    if constexpr (sizeof(T) == 2)
+      value = {bfloat16(normal(generator)).bits};
+    else
+      value = normal(generator);
+  }
+  return values;
+}
+
+template <class T>
+static void gemm_forward(const std::string& type, int64_t M, int64_t K, int64_t N) {
+  const auto a = random_values<T>(M * K), w = random_values<T>(N * K), bias = random_values<T>(N);
+  std::vector<T> packed(packed_size<T>(K, N) + 64), c(M * N);
+  T* b = packed.data();
+  while (reinterpret_cast<uintptr_t>(b) % 64) ++b;
+  pack(w.data(), K, true, K, N, b);
+  measure(
+      "gemm " + type + " " + std::to_string(M) + " " + std::to_string(K) + "->" + std::to_string(N),
+      2.0 * M * N * K, [&] {
+        gemm<T>({.a = a.data(),
+                 .a_stride = K,
+                 .b = b,
+                 .c = c.data(),
+                 .c_stride = N,
+                 .M = M,
+                 .N = N,
+                 .K = K,
+                 .epilogue = {.bias = bias.data()}});
+      });
+}
+
+static void run(const std::string& what) {
+  const auto wanted = [&](const char* name) { return what.empty() || what == name; };
+  const int64_t shapes[][2] = {{384, 1152}, {384, 384}, {384, 1536}, {1536, 384}};
+  for (const auto& [K, N] : shapes)
+    if (wanted("gemm")) gemm_forward<float>("f32", 1370, K, N);
+  for (const auto& [K, N] : shapes)
+    if (wanted("bf16")) gemm_forward<Bf16>("bf16", 1370, K, N);
+}
+
+}  // namespace fathom::cpu
+
+/// fathom_cpu_bench [threads [gemm | bf16 | conv | ...]]
+int main(int argc, char** argv) {
+  using namespace fathom;
+  const std::string what = argc > 2 ? argv[2] : "";
+  const int most = argc > 1 ? std::atoi(argv[1]) : 2;
+  std::printf("%s\n", std::string(cpu::name_of(cpu::isa())).c_str());
+  for (int threads = argc > 1 ? most : 1; threads <= most; ++threads) {
+    set_thread_count(threads, true);
+    std::printf("peak f32, %d thread(s): %.1f GFLOP/s\n", threads, cpu::peak() / 1e9);
+    cpu::run(what);
+  }
+}

@@ -1,0 +1,87 @@
+#include "kernels/cpu/gemm.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "core/shape.h"
+#include "kernels/cpu/scratch.h"
+
+namespace fathom::cpu {
+
+template <class T>
+static const GemmTable<T>& table() {
+  const GemmKernels& kernels = gemm_kernels();
+  if constexpr (std::same_as<T, float>)
+    return kernels.f32;
+  else if constexpr (std::same_as<T, double>)
+    return kernels.f64;
+  else
+    return kernels.bf16;
+}
+
+template <class T>
+int64_t packed_size(int64_t K, int64_t N) {
+  return ceil_div(N, kPanel) * kPanel * (sizeof(T) == 2 ? round_up(K, 2) : K);
+}
+
+template <class T>
+void pack(const T* b, int64_t b_stride, bool transposed, int64_t K, int64_t N, T* packed) {
+  const auto pack_panels = table<T>().pack;
+  parallel_for(
+      ceil_div(N, kPanel), std::max<int64_t>(1, 65536 / (K * kPanel)),
+      [=](int64_t p0, int64_t p1) { pack_panels(b, b_stride, transposed, K, N, p0, p1, packed); });
+}
+
+template <class T>
+void unpack_transposed(const T* packed, int64_t K, int64_t N, T* b) {
+  constexpr int64_t pair = sizeof(T) == 2 ? 2 : 1;
+  const int64_t panel = round_up(K, pair) * kPanel;
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t k = 0; k < K; ++k)
+      b[n * K + k] =
+          packed[n / kPanel * panel + (k / pair * kPanel + n % kPanel) * pair + k % pair];
+}
+
+// A task is a block of C of about 16 million multiply-adds: long against the cost of a chunk,
+// short against the whole, with its part of B in the second-level cache.
+constexpr int64_t kTaskProducts = int64_t(1) << 24;
+constexpr int64_t kBlockBytes = 400 << 10;
+
+template <class T>
+void gemm(const GemmArgs<T>& g) {
+  const GemmTable<T>& kernels = table<T>();
+  const int64_t all_panels = ceil_div(g.N, kPanel);
+  const int64_t depth = std::min<int64_t>(g.K, 4096 / sizeof(T));
+  int64_t panels = kBlockBytes / (depth * kPanel * int64_t(sizeof(T)));
+  panels = std::max<int64_t>(panels / kernels.tile_panels, 1) * kernels.tile_panels;
+  panels = ceil_div(all_panels, ceil_div(all_panels, panels));  // equal blocks
+  panels = std::min(round_up(panels, kernels.tile_panels), all_panels);
+  const int64_t strips =
+      std::max<int64_t>(kTaskProducts / (panels * kPanel * g.K * kernels.tile_rows), 1);
+  const int64_t all_strips = ceil_div(g.M, kernels.tile_rows);
+  const int64_t row_blocks = ceil_div(all_strips, strips);
+  const int64_t rows = ceil_div(all_strips, row_blocks) * kernels.tile_rows;
+  const int64_t row_tasks = ceil_div(g.M, rows), column_tasks = ceil_div(all_panels, panels);
+
+  parallel_for(row_tasks * column_tasks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {  // neighbours share their part of B
+      const int64_t m0 = task % row_tasks * rows, p0 = task / row_tasks * panels;
+      const int64_t m1 = std::min(m0 + rows, g.M), p1 = std::min(p0 + panels, all_panels);
+      auto* memory = scratch<typename AccumulateIn<T>::type>(
+          Scratch::task, kernels.block_scratch(m1 - m0, p1 - p0, g.K));
+      kernels.block(g, m0, m1, p0, p1, memory);
+    }
+  });
+}
+
+#define FATHOM_INSTANTIATE(T)                                           \
+  template int64_t packed_size<T>(int64_t, int64_t);                    \
+  template void pack<T>(const T*, int64_t, bool, int64_t, int64_t, T*); \
+  template void unpack_transposed<T>(const T*, int64_t, int64_t, T*);   \
+  template void gemm<T>(const GemmArgs<T>&);
+FATHOM_INSTANTIATE(float)
+FATHOM_INSTANTIATE(double)
+FATHOM_INSTANTIATE(Bf16)
+#undef FATHOM_INSTANTIATE
+
+}  // namespace fathom::cpu
