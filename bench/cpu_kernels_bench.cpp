@@ -1,10 +1,10 @@
 // Fractions of the FMA peak that the CPU kernels reach; the peak is measured right before and after
 // every sample, because the machine's clock and its other work change all the time.
+#include <time.h>
+
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -15,8 +15,11 @@
 
 namespace fathom::cpu {
 
+/// Wall time; with one thread the time this thread ran, which other processes disturb less.
 static double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  timespec t;
+  clock_gettime(thread_count() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+  return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
 }
 
 /// FLOP/s of independent f32 multiply-adds on all threads, now.
@@ -34,10 +37,10 @@ static void measure(const std::string& name, double flops, F&& f) {
   f();
   const double start = now_s();
   f();
-  const int repeats = std::max(1, int(0.02 / (now_s() - start)));
+  const int repeats = std::max(1, int(0.005 / (now_s() - start)));
   std::vector<double> fractions;
   double best = 0;
-  for (int round = 0; round < 9; ++round) {
+  for (int round = 0; round < 21; ++round) {
     const double before = peak(), begin = now_s();
     for (int i = 0; i < repeats; ++i) f();
     const double rate = flops * repeats / (now_s() - begin);
@@ -87,6 +90,25 @@ static void gemm_forward(const std::string& type, int64_t M, int64_t K, int64_t 
       });
 }
 
+template <class T>
+static void gemm_weight_gradient(const std::string& type, int64_t M, int64_t K, int64_t N) {
+  const auto x = random_values<T>(M * K), dy = random_values<T>(M * N);
+  std::vector<float> out(N * K);
+  measure(
+      "dW   " + type + " " + std::to_string(M) + " " + std::to_string(K) + "->" + std::to_string(N),
+      2.0 * M * N * K, [&] {
+        outer_sum<T>({.y = dy.data(),
+                      .y_stride = N,
+                      .x = x.data(),
+                      .x_stride = K,
+                      .out = out.data(),
+                      .out_stride = K,
+                      .M = M,
+                      .I = N,
+                      .J = K});
+      });
+}
+
 static void run(const std::string& what) {
   const auto wanted = [&](const char* name) { return what.empty() || what == name; };
   const int64_t shapes[][2] = {{384, 1152}, {384, 384}, {384, 1536}, {1536, 384}};
@@ -94,6 +116,10 @@ static void run(const std::string& what) {
     if (wanted("gemm")) gemm_forward<float>("f32", 1370, K, N);
   for (const auto& [K, N] : shapes)
     if (wanted("bf16")) gemm_forward<Bf16>("bf16", 1370, K, N);
+  for (const auto& [K, N] : shapes)
+    if (wanted("dw")) gemm_weight_gradient<float>("f32", 1370, K, N);
+  for (const auto& [K, N] : shapes)
+    if (wanted("dw")) gemm_weight_gradient<Bf16>("bf16", 1370, K, N);
 }
 
 }  // namespace fathom::cpu

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/cpu/scratch.h"
@@ -74,11 +75,73 @@ void gemm(const GemmArgs<T>& g) {
   });
 }
 
+/// Rows of one slice of a sum over M: at least `least`, at most `most` slices. Of the shape only.
+static int64_t slice_rows(int64_t M, int64_t least, int64_t most) {
+  return std::max(ceil_div(M, std::max<int64_t>(most, 1)), least);
+}
+
+/// out[i] = sum over slices s, in order, of partials[s * count + i].
+template <class Sum>
+static void add_slices(const Sum* partials, int64_t slices, int64_t count, Sum* out) {
+  parallel_for(count, 16384, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = partials[i];
+    for (int64_t s = 1; s < slices; ++s)
+      for (int64_t i = begin; i < end; ++i) out[i] += partials[s * count + i];
+  });
+}
+
+// Blocks of an outer sum, small enough for the second-level cache together with packed x and y.
+constexpr int64_t kOuterBlock = 168, kOuterColumns = 192;
+constexpr int64_t kOuterTasks = 64, kOuterSlice = 512;
+
+template <class T>
+void outer_sum(const OuterArgs<T>& o) {
+  using Sum = typename AccumulateIn<T>::type;
+  const GemmTable<T>& kernels = table<T>();
+  const int64_t rows = std::min(o.I, kOuterBlock), columns = std::min(o.J, kOuterColumns);
+  const int64_t row_blocks = ceil_div(o.I, rows), column_blocks = ceil_div(o.J, columns);
+  const int64_t blocks = row_blocks * column_blocks;
+  const int64_t slice = slice_rows(o.M, kOuterSlice, kOuterTasks / blocks);
+  const int64_t slices = ceil_div(o.M, slice);
+  const bool direct = slices == 1;
+  Sum* partials = direct ? o.out : scratch<Sum>(Scratch::partials, slices * o.I * o.J);
+  check(direct || o.out_stride == o.J, "outer_sum: out must have no gaps");
+
+  parallel_for(slices * blocks, 1, [&](int64_t begin, int64_t end) {
+    Sum* memory = scratch<Sum>(Scratch::task, kernels.outer_scratch(rows, columns));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t s = task / blocks, i = task % blocks % row_blocks * rows;
+      const int64_t j = task % blocks / row_blocks * columns;
+      OuterArgs<T> part = o;
+      part.out = partials + s * o.I * o.J;
+      kernels.outer(part, s * slice, std::min((s + 1) * slice, o.M), i, std::min(i + rows, o.I), j,
+                    std::min(j + columns, o.J), memory);
+    }
+  });
+  if (!direct) add_slices(partials, slices, o.I * o.J, o.out);
+}
+
+template <class T>
+void column_sum(const T* x, int64_t x_stride, int64_t M, int64_t J,
+                typename AccumulateIn<T>::type* out) {
+  using Sum = typename AccumulateIn<T>::type;
+  const int64_t slice = slice_rows(M, 256, 64), slices = ceil_div(M, slice);
+  Sum* partials = scratch<Sum>(Scratch::partials, slices * J);
+  parallel_for(slices, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s)
+      table<T>().column_sum(x + s * slice * x_stride, x_stride, std::min(slice, M - s * slice), J,
+                            partials + s * J);
+  });
+  add_slices(partials, slices, J, out);
+}
+
 #define FATHOM_INSTANTIATE(T)                                           \
   template int64_t packed_size<T>(int64_t, int64_t);                    \
   template void pack<T>(const T*, int64_t, bool, int64_t, int64_t, T*); \
   template void unpack_transposed<T>(const T*, int64_t, int64_t, T*);   \
-  template void gemm<T>(const GemmArgs<T>&);
+  template void gemm<T>(const GemmArgs<T>&);                            \
+  template void outer_sum<T>(const OuterArgs<T>&);                      \
+  template void column_sum<T>(const T*, int64_t, int64_t, int64_t, typename AccumulateIn<T>::type*);
 FATHOM_INSTANTIATE(float)
 FATHOM_INSTANTIATE(double)
 FATHOM_INSTANTIATE(Bf16)

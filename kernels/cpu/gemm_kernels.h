@@ -87,6 +87,9 @@ struct GemmTable {
   void (*outer)(const OuterArgs<T>&, int64_t m0, int64_t m1, int64_t i0, int64_t i1, int64_t j0,
                 int64_t j1, Sum* scratch);
   int64_t (*outer_scratch)(int64_t rows, int64_t columns);
+
+  /// out[j] = sum of column j over `rows` rows.
+  void (*column_sum)(const T* x, int64_t x_stride, int64_t rows, int64_t columns, Sum* out);
 };
 
 struct GemmKernels {

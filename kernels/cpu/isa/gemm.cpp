@@ -31,6 +31,14 @@ static const TileOperand<T>* operand(const T* a, int64_t& a_stride, int64_t rows
   }
 }
 
+/// Asks for the lines of a tile of C while its sums are computed: they come from memory.
+template <class T>
+static void fetch_for_writing(const T* c, int64_t c_stride, int rows, int panels) {
+  for (int i = 0; i < rows; ++i)
+    for (int v = 0; v < panels * kPanel; v += 64 / int(sizeof(T)))
+      __builtin_prefetch(c + i * c_stride + v, 1);
+}
+
 template <class T>
 static int64_t block_scratch(int64_t rows, int64_t panels, int64_t K) {
   const int64_t strip = sizeof(TileOperand<T>) == sizeof(T) ? 0 : kTileRows<T> * kBlockK<T>;
@@ -62,6 +70,7 @@ static void block(const GemmArgs<T>& g, int64_t m0, int64_t m1, int64_t p0, int6
         const int panels = int(smaller(kPanels, p1 - p));
         Acc<T>* c = split ? sums + (m - m0) * sums_stride + (p - p0) * kPanel : corner;
         const int64_t c_stride = split ? sums_stride : kColumns;
+        if (last) fetch_for_writing(g.c + m * g.c_stride + p * kPanel, g.c_stride, rows, panels);
         run_tile<T, Operand::kRows>(rows, panels,
                                     {.a = a,
                                      .a_stride = a_stride,
@@ -135,6 +144,89 @@ static void pack(const T* b, int64_t b_stride, bool transposed, int64_t K, int64
   }
 }
 
+/// Rows of x and y that `outer` packs at a time.
+constexpr int64_t kOuterRows = 256;
+
+/// `rows` adjacent columns of row-major y as the A of kInterleaved tiles: [K / pair][rows][pair].
+template <class T>
+static void pack_interleaved(const T* y, int64_t y_stride, int64_t K, int rows,
+                             TileOperand<T>* packed) {
+  for (int64_t k = 0; k < K; ++k) {
+    TileOperand<T>* to = packed + k / kPair<T> * rows * kPair<T> + k % kPair<T>;
+    for (int i = 0; i < rows; ++i) {
+      if constexpr (sizeof(T) == sizeof(TileOperand<T>))
+        to[i * kPair<T>] = y[k * y_stride + i];
+      else
+        to[i * kPair<T>] = to_float(y[k * y_stride + i]);
+    }
+  }
+}
+
+static int64_t whole(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+
+/// In elements of the sums: the block itself, then a chunk of y and one of x, packed.
+template <class T>
+static int64_t outer_scratch(int64_t rows, int64_t columns) {
+  return whole(rows * whole(columns, kPanel), 16) + whole(rows * kOuterRows, 16) +
+         kOuterRows * whole(columns, kPanel);
+}
+
+template <class T>
+static void outer(const OuterArgs<T>& o, int64_t m0, int64_t m1, int64_t i0, int64_t i1, int64_t j0,
+                  int64_t j1, Acc<T>* scratch) {
+  constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>;
+  const int64_t rows = i1 - i0, columns = j1 - j0, stride = whole(columns, kPanel);
+  Acc<T>* const sums = scratch;
+  auto* const y = reinterpret_cast<TileOperand<T>*>(sums + whole(rows * stride, 16));
+  T* const x = reinterpret_cast<T*>(sums + whole(rows * stride, 16) + whole(rows * kOuterRows, 16));
+
+  for (int64_t m = m0; m < m1; m += kOuterRows) {
+    const int64_t depth = smaller(kOuterRows, m1 - m), panel = padded<T>(depth) * kPanel;
+    pack(o.x + m * o.x_stride + j0, o.x_stride, false, depth, columns, 0, stride / kPanel, x);
+    for (int64_t i = 0; i < rows; i += kRows)
+      pack_interleaved(o.y + m * o.y_stride + i0 + i, o.y_stride, depth,
+                       int(smaller(kRows, rows - i)), y + i * padded<T>(depth));
+    for (int64_t p = 0; p < stride / kPanel; p += kPanels) {
+      for (int64_t i = 0; i < rows; i += kRows) {
+        const int tile_rows = int(smaller(kRows, rows - i));
+        run_tile<T, Operand::kInterleaved>(tile_rows, int(smaller(kPanels, stride / kPanel - p)),
+                                           {.a = y + i * padded<T>(depth),
+                                            .a_stride = tile_rows * kPair<T>,
+                                            .a_segment = 0,
+                                            .b = x + p * panel,
+                                            .b_panel = panel,
+                                            .b_segment = 0,
+                                            .K = depth,
+                                            .segments = 1,
+                                            .accumulate = m > m0,
+                                            .c = sums + i * stride + p * kPanel,
+                                            .c_stride = stride});
+      }
+    }
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      o.out[(i0 + i) * o.out_stride + j0 + j] = sums[i * stride + j];
+}
+
+template <class T>
+static void column_sum(const T* x, int64_t x_stride, int64_t rows, int64_t columns, Acc<T>* out) {
+  constexpr int kVecs = 4, kBlock = kVecs * kLanes<T>;
+  int64_t j = 0;
+  for (; j + kBlock <= columns; j += kBlock) {
+    Vec<Acc<T>> sums[kVecs] = {};
+    for (int64_t m = 0; m < rows; ++m)
+      for (int v = 0; v < kVecs; ++v) sums[v] += load(x + m * x_stride + j + v * kLanes<T>);
+    for (int v = 0; v < kVecs; ++v) store(out + j + v * kLanes<T>, sums[v]);
+  }
+  for (; j < columns; j += kLanes<T>) {
+    const int count = int(smaller(kLanes<T>, columns - j));
+    Vec<Acc<T>> sum{};
+    for (int64_t m = 0; m < rows; ++m) sum += load(x + m * x_stride + j, count);
+    store(out + j, sum, count);
+  }
+}
+
 template <class T>
 static constexpr GemmTable<T> table() {
   return {.tile_rows = kTileRows<T>,
@@ -143,8 +235,9 @@ static constexpr GemmTable<T> table() {
           .block_scratch = block_scratch<T>,
           .product = product<T>,
           .pack = pack<T>,
-          .outer = nullptr,
-          .outer_scratch = nullptr};
+          .outer = outer<T>,
+          .outer_scratch = outer_scratch<T>,
+          .column_sum = column_sum<T>};
 }
 
 extern const GemmKernels gemm_kernels;

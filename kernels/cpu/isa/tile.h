@@ -47,6 +47,9 @@ constexpr int64_t padded(int64_t K) {
   return (K + kPair<T> - 1) / kPair<T> * kPair<T>;
 }
 
+/// Steps of K that B is fetched ahead: it streams from the second-level cache.
+constexpr int64_t kAhead = 16;
+
 /// How A lies in memory. kRows: a[i * stride + k], read where it is. kInterleaved: packed by
 /// pack_interleaved, [K / pair][rows][pair].
 enum class Operand { kRows, kInterleaved };
@@ -149,6 +152,9 @@ struct Tile {
       const A* a = t.a + s * t.a_segment;
       const T* b = t.b + s * t.b_segment;
       for (int64_t k = 0; k < pairs; ++k) {
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p)
+          __builtin_prefetch(b + p * panel + kAhead * kPanel * kPair<T>);
         step(c, a, stride, b, panel);
         a += kOperand == Operand::kRows ? kPair<T> : stride;
         b += kPanel * kPair<T>;

@@ -210,4 +210,89 @@ TEMPLATE_TEST_CASE("gemm: equal bits for 1, 2 and 3 threads", "", float, double,
   }
 }
 
+TEMPLATE_TEST_CASE("outer_sum, column_sum: match the double loop at every odd size", "", float,
+                   double, Bf16) {
+  using T = TestType;
+  using Sum = typename AccumulateIn<T>::type;
+  const Isa isa = GENERATE(from_range(test_isas()));
+  const IsaScope scope(isa);
+  struct Size {
+    int64_t M, I, J;
+  };
+  for (const auto [M, I, J] : {Size{1, 1, 1},
+                               {7, 33, 15},
+                               {255, 14, 32},
+                               {257, 31, 47},
+                               {513, 7, 97},
+                               {1370, 19, 31},
+                               {300, 200, 230},
+                               {2049, 3, 1}}) {
+    CAPTURE(name_of(isa), M, I, J);
+    Matrix<T> y(M, I, 3, 1), x(M, J, 1, 2);
+    Matrix<Sum> out(I, J, 0, 3), columns(1, I, 0, 4);
+    outer_sum<T>({.y = y.data(),
+                  .y_stride = y.stride,
+                  .x = x.data(),
+                  .x_stride = x.stride,
+                  .out = out.data(),
+                  .out_stride = J,
+                  .M = M,
+                  .I = I,
+                  .J = J});
+    column_sum<T>(y.data(), y.stride, M, I, columns.data());
+    // sqrt(M) roundings of the magnitudes, as for gemm above; no rounding to T.
+    const double terms = (2 * std::sqrt(double(M)) + 4) * sum_rounding<T>();
+    double worst = 0, worst_column = 0;
+    for (int64_t i = 0; i < I; ++i) {
+      double total = 0, size = 0;
+      for (int64_t m = 0; m < M; ++m) {
+        total += y(m, i);
+        size += std::abs(y(m, i));
+      }
+      worst_column = std::max(worst_column, std::abs(columns(0, i) - total) / (terms * size));
+      for (int64_t j = 0; j < J; ++j) {
+        double sum = 0, magnitude = 0;
+        for (int64_t m = 0; m < M; ++m) {
+          sum += y(m, i) * x(m, j);
+          magnitude += std::abs(y(m, i) * x(m, j));
+        }
+        const double error = std::abs(out(i, j) - sum) / (terms * magnitude);
+        worst = std::isnan(error) ? 1e300 : std::max(worst, error);
+      }
+    }
+    CHECK(worst <= 1);
+    CHECK(worst_column <= 1);
+    CHECK((out.intact() && columns.intact()));
+  }
+}
+
+TEMPLATE_TEST_CASE("outer_sum, column_sum: equal bits for 1, 2 and 3 threads", "", float, double,
+                   Bf16) {
+  using T = TestType;
+  using Sum = typename AccumulateIn<T>::type;
+  const int64_t M = 2111, I = 190, J = 210;
+  Matrix<T> y(M, I, 0, 1), x(M, J, 0, 2);
+  Matrix<Sum> out(I, J, 0, 3), columns(1, I, 0, 4);
+  std::vector<Sum> first, first_columns;
+  for (const int threads : {1, 2, 3}) {
+    const ThreadScope scope(threads);
+    outer_sum<T>({.y = y.data(),
+                  .y_stride = I,
+                  .x = x.data(),
+                  .x_stride = J,
+                  .out = out.data(),
+                  .out_stride = J,
+                  .M = M,
+                  .I = I,
+                  .J = J});
+    column_sum<T>(y.data(), I, M, I, columns.data());
+    if (threads == 1) {
+      first = out.storage;
+      first_columns = columns.storage;
+    }
+    CHECK(same_bits(first, out.storage));
+    CHECK(same_bits(first_columns, columns.storage));
+  }
+}
+
 }  // namespace fathom::cpu
