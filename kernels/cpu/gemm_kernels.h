@@ -24,17 +24,18 @@ enum class Activation : uint8_t { none, relu, gelu };
 
 /// What happens to a finished sum on its way to memory, in this order; null pointers are skipped:
 ///   s += bias[n];  pre_activation[m,n] = s;  s = activation(s);  s *= gamma[n];
-///   s += residual[m,n];  s += residual2[m,n];  c[m,n] = s.
-/// residual may be c itself. Every matrix here has the row stride of c unless a stride is given.
+///   s = mask[m,n] > 0 ? s : 0;  s += residual[m,n];  s += residual2[m,n];  c[m,n] = s.
+/// mask is the input of a ReLU whose gradient s is. residual may be c itself.
 template <class T>
 struct Epilogue {
   const T* bias = nullptr;
   T* pre_activation = nullptr;
   Activation activation = Activation::none;
   const T* gamma = nullptr;
+  const T* mask = nullptr;
   const T* residual = nullptr;
   const T* residual2 = nullptr;
-  int64_t residual_stride = 0;        // 0: the row stride of c
+  int64_t residual_stride = 0;        // of mask and residuals; 0: the row stride of c
   int64_t pre_activation_stride = 0;  // 0: the row stride of c
 };
 

@@ -5,8 +5,6 @@
 
 namespace fathom::cpu::FATHOM_ISA {
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /// Terms summed in registers before the sums visit memory: a row strip of A and a pair of panels
 /// of that depth stay near the core.
 template <class T>
@@ -29,14 +27,6 @@ static const TileOperand<T>* operand(const T* a, int64_t& a_stride, int64_t rows
     a_stride = K;
     return copy;
   }
-}
-
-/// Asks for the lines of a tile of C while its sums are computed: they come from memory.
-template <class T>
-static void fetch_for_writing(const T* c, int64_t c_stride, int rows, int panels) {
-  for (int i = 0; i < rows; ++i)
-    for (int v = 0; v < panels * kPanel; v += 64 / int(sizeof(T)))
-      __builtin_prefetch(c + i * c_stride + v, 1);
 }
 
 template <class T>
@@ -74,7 +64,7 @@ static void block(const GemmArgs<T>& g, int64_t m0, int64_t m1, int64_t p0, int6
         run_tile<T, Operand::kRows>(rows, panels,
                                     {.a = a,
                                      .a_stride = a_stride,
-                                     .a_segment = 0,
+                                     .a_offset = kNoOffset,
                                      .b = g.b + (p * padded_k + k0) * kPanel,
                                      .b_panel = padded_k * kPanel,
                                      .b_segment = 0,
@@ -108,7 +98,7 @@ static void product(const T* a, int64_t a_stride, const T* b, int64_t panel_stri
         run_tile<T, Operand::kRows>(tile_rows, int(smaller(kPanels, panels - p)),
                                     {.a = from,
                                      .a_stride = stride,
-                                     .a_segment = 0,
+                                     .a_offset = kNoOffset,
                                      .b = b + p * panel_stride + k0 * kPanel,
                                      .b_panel = panel_stride,
                                      .b_segment = 0,
@@ -121,48 +111,8 @@ static void product(const T* a, int64_t a_stride, const T* b, int64_t panel_stri
   }
 }
 
-template <class T>
-static void pack(const T* b, int64_t b_stride, bool transposed, int64_t K, int64_t N, int64_t p0,
-                 int64_t p1, T* packed) {
-  const int64_t row_step = transposed ? 1 : b_stride, column_step = transposed ? b_stride : 1;
-  const int64_t panel = padded<T>(K) * kPanel;
-  for (int64_t p = p0; p < p1; ++p) {
-    T* to = packed + p * panel;
-    const T* from = b + p * kPanel * column_step;
-    const int columns = int(smaller(kPanel, N - p * kPanel));
-    if (columns < kPanel || K % kPair<T>)
-      for (int64_t i = 0; i < panel; ++i) to[i] = T{};
-    for (int64_t k = 0; k < K; ++k) {
-      T* out = to + k / kPair<T> * kPanel * kPair<T> + k % kPair<T>;
-      const T* in = from + k * row_step;
-      if (columns == kPanel && column_step == 1) {
-        for (int j = 0; j < kPanel; ++j) out[j * kPair<T>] = in[j];
-      } else {
-        for (int j = 0; j < columns; ++j) out[j * kPair<T>] = in[j * column_step];
-      }
-    }
-  }
-}
-
 /// Rows of x and y that `outer` packs at a time.
 constexpr int64_t kOuterRows = 256;
-
-/// `rows` adjacent columns of row-major y as the A of kInterleaved tiles: [K / pair][rows][pair].
-template <class T>
-static void pack_interleaved(const T* y, int64_t y_stride, int64_t K, int rows,
-                             TileOperand<T>* packed) {
-  for (int64_t k = 0; k < K; ++k) {
-    TileOperand<T>* to = packed + k / kPair<T> * rows * kPair<T> + k % kPair<T>;
-    for (int i = 0; i < rows; ++i) {
-      if constexpr (sizeof(T) == sizeof(TileOperand<T>))
-        to[i * kPair<T>] = y[k * y_stride + i];
-      else
-        to[i * kPair<T>] = to_float(y[k * y_stride + i]);
-    }
-  }
-}
-
-static int64_t whole(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 /// In elements of the sums: the block itself, then a chunk of y and one of x, packed.
 template <class T>
@@ -192,7 +142,7 @@ static void outer(const OuterArgs<T>& o, int64_t m0, int64_t m1, int64_t i0, int
         run_tile<T, Operand::kInterleaved>(tile_rows, int(smaller(kPanels, stride / kPanel - p)),
                                            {.a = y + i * padded<T>(depth),
                                             .a_stride = tile_rows * kPair<T>,
-                                            .a_segment = 0,
+                                            .a_offset = kNoOffset,
                                             .b = x + p * panel,
                                             .b_panel = panel,
                                             .b_segment = 0,

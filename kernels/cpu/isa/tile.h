@@ -59,8 +59,8 @@ enum class Operand { kRows, kInterleaved };
 template <class T>
 struct TileArgs {
   const TileOperand<T>* a;
-  int64_t a_stride;   // from row to row; kInterleaved: from pair to pair
-  int64_t a_segment;  // from segment to segment
+  int64_t a_stride;         // from row to row; kInterleaved: from pair to pair
+  const int64_t* a_offset;  // where each segment begins
   const T* b;
   int64_t b_panel;  // from panel to panel
   int64_t b_segment;
@@ -149,7 +149,7 @@ struct Tile {
         c[i][v] = t.accumulate ? load(t.c + i * t.c_stride + v * kLanes<T>) : V{};
     const int64_t stride = t.a_stride, panel = t.b_panel, pairs = t.K / kPair<T>;
     for (int s = 0; s < t.segments; ++s) {
-      const A* a = t.a + s * t.a_segment;
+      const A* a = t.a + t.a_offset[s];
       const T* b = t.b + s * t.b_segment;
       for (int64_t k = 0; k < pairs; ++k) {
 #pragma GCC unroll 2
@@ -180,6 +180,59 @@ template <class T, Operand kOperand, int kRows = kTileRows<T>>
     Tile<T, kOperand, kRows, 1>::run(t);
 }
 
+[[gnu::always_inline]] inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+[[gnu::always_inline]] inline int64_t whole(int64_t count, int64_t unit) {
+  return (count + unit - 1) / unit * unit;
+}
+constexpr int64_t kNoOffset[1] = {0};
+
+/// Asks for the lines of a tile of C while its sums are computed: they come from memory.
+template <class T>
+inline void fetch_for_writing(const T* c, int64_t c_stride, int rows, int panels) {
+  for (int i = 0; i < rows; ++i)
+    for (int v = 0; v < panels * kPanel; v += 64 / int(sizeof(T)))
+      __builtin_prefetch(c + i * c_stride + v, 1);
+}
+
+/// Panels [p0, p1) of b from row-major [K,N] or, transposed, from [N,K].
+template <class T>
+inline void pack(const T* b, int64_t b_stride, bool transposed, int64_t K, int64_t N, int64_t p0,
+                 int64_t p1, T* packed) {
+  const int64_t row_step = transposed ? 1 : b_stride, column_step = transposed ? b_stride : 1;
+  const int64_t panel = padded<T>(K) * kPanel;
+  for (int64_t p = p0; p < p1; ++p) {
+    T* to = packed + p * panel;
+    const T* from = b + p * kPanel * column_step;
+    const int columns = int(smaller(kPanel, N - p * kPanel));
+    if (columns < kPanel || K % kPair<T>)
+      for (int64_t i = 0; i < panel; ++i) to[i] = T{};
+    for (int64_t k = 0; k < K; ++k) {
+      T* out = to + k / kPair<T> * kPanel * kPair<T> + k % kPair<T>;
+      const T* in = from + k * row_step;
+      if (columns == kPanel && column_step == 1) {
+        for (int j = 0; j < kPanel; ++j) out[j * kPair<T>] = in[j];
+      } else {
+        for (int j = 0; j < columns; ++j) out[j * kPair<T>] = in[j * column_step];
+      }
+    }
+  }
+}
+
+/// `rows` adjacent columns of row-major y as the A of kInterleaved tiles: [K / pair][rows][pair].
+template <class T>
+inline void pack_interleaved(const T* y, int64_t y_stride, int64_t K, int rows,
+                             TileOperand<T>* packed) {
+  for (int64_t k = 0; k < K; ++k) {
+    TileOperand<T>* to = packed + k / kPair<T> * rows * kPair<T> + k % kPair<T>;
+    for (int i = 0; i < rows; ++i) {
+      if constexpr (sizeof(T) == sizeof(TileOperand<T>))
+        to[i * kPair<T>] = y[k * y_stride + i];
+      else
+        to[i * kPair<T>] = to_float(y[k * y_stride + i]);
+    }
+  }
+}
+
 /// One row of finished sums through the epilogue into c. `n` is the column of sums[0].
 template <class T>
 struct Finish {
@@ -200,6 +253,7 @@ struct Finish {
     if (e.activation == Activation::relu) s = relu(s);
     if (e.gamma) s *= load(e.gamma + n, count...);
     const int64_t at = m * (e.residual_stride ? e.residual_stride : c_stride) + n;
+    if (e.mask) s = load(e.mask + at, count...) > Vec<Acc<T>>{} ? s : Vec<Acc<T>>{};
     if (e.residual) s += load(e.residual + at, count...);
     if (e.residual2) s += load(e.residual2 + at, count...);
     store(c + m * c_stride + n, s, count...);
