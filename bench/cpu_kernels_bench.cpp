@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/parallel.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/conv.h"
 #include "kernels/cpu/peak_kernels.h"
 
 namespace fathom::cpu {
@@ -109,6 +109,46 @@ static void gemm_weight_gradient(const std::string& type, int64_t M, int64_t K, 
       });
 }
 
+template <class T>
+static void conv_forward(const std::string& type, int64_t C, int64_t side) {
+  const auto x = random_values<T>(side * side * C), w = random_values<T>(C * 9 * C);
+  std::vector<T> packed(packed_conv_size<T>(C, C) + 64), y(side * side * C);
+  T* weight = packed.data();
+  while (reinterpret_cast<uintptr_t>(weight) % 64) ++weight;
+  pack_conv(w.data(), C, C, ConvUse::forward, weight);
+  measure("conv " + type + " " + std::to_string(C) + " channels " + std::to_string(side),
+          18.0 * side * side * C * C, [&] {
+            conv3x3<T>(
+                {.x = {.map = x.data(), .height = side, .width = side, .channels = C, .relu = true},
+                 .weight = weight,
+                 .y = y.data(),
+                 .B = 1,
+                 .H = side,
+                 .W = side,
+                 .OC = C,
+                 .epilogue = {},
+                 .head = {}});
+          });
+}
+
+template <class T>
+static void conv_weight_gradient(const std::string& type, int64_t C, int64_t side) {
+  const auto x = random_values<T>(side * side * C), dy = random_values<T>(side * side * C);
+  std::vector<float> dweight(C * 9 * C);
+  measure("conv dW " + type + " " + std::to_string(C) + " channels " + std::to_string(side),
+          18.0 * side * side * C * C, [&] {
+            conv3x3_weight_gradient<T>(
+                {.x = {.map = x.data(), .height = side, .width = side, .channels = C, .relu = true},
+                 .dy = dy.data(),
+                 .dy_mask = nullptr,
+                 .B = 1,
+                 .H = side,
+                 .W = side,
+                 .OC = C,
+                 .dweight = dweight.data()});
+          });
+}
+
 static void run(const std::string& what) {
   const auto wanted = [&](const char* name) { return what.empty() || what == name; };
   const int64_t shapes[][2] = {{384, 1152}, {384, 384}, {384, 1536}, {1536, 384}};
@@ -120,6 +160,15 @@ static void run(const std::string& what) {
     if (wanted("dw")) gemm_weight_gradient<float>("f32", 1370, K, N);
   for (const auto& [K, N] : shapes)
     if (wanted("dw")) gemm_weight_gradient<Bf16>("bf16", 1370, K, N);
+  const int64_t maps[][2] = {{64, 37}, {64, 74}, {64, 148}, {64, 296}, {32, 518}};
+  for (const auto& [C, side] : maps)
+    if (wanted("conv")) conv_forward<float>("f32", C, side);
+  for (const auto& [C, side] : maps)
+    if (wanted("conv_bf16")) conv_forward<Bf16>("bf16", C, side);
+  for (const auto& [C, side] : maps)
+    if (wanted("conv_dw")) conv_weight_gradient<float>("f32", C, side);
+  for (const auto& [C, side] : maps)
+    if (wanted("conv_dw_bf16")) conv_weight_gradient<Bf16>("bf16", C, side);
 }
 
 }  // namespace fathom::cpu

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/slices.h"
 
 namespace fathom::cpu {
 
@@ -72,21 +73,6 @@ void gemm(const GemmArgs<T>& g) {
           Scratch::task, kernels.block_scratch(m1 - m0, p1 - p0, g.K));
       kernels.block(g, m0, m1, p0, p1, memory);
     }
-  });
-}
-
-/// Rows of one slice of a sum over M: at least `least`, at most `most` slices. Of the shape only.
-static int64_t slice_rows(int64_t M, int64_t least, int64_t most) {
-  return std::max(ceil_div(M, std::max<int64_t>(most, 1)), least);
-}
-
-/// out[i] = sum over slices s, in order, of partials[s * count + i].
-template <class Sum>
-static void add_slices(const Sum* partials, int64_t slices, int64_t count, Sum* out) {
-  parallel_for(count, 16384, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) out[i] = partials[i];
-    for (int64_t s = 1; s < slices; ++s)
-      for (int64_t i = begin; i < end; ++i) out[i] += partials[s * count + i];
   });
 }
 

@@ -240,10 +240,10 @@ struct Finish {
   T* c;
   int64_t c_stride;
 
+  /// The epilogue's result for a vector of sums that begins at row m, column n.
   template <class... Count>
-  [[gnu::always_inline]] void lanes(const Acc<T>* sums, int64_t m, int64_t n,
-                                    Count... count) const {
-    Vec<Acc<T>> s = load(sums);
+  [[gnu::always_inline]] static Vec<Acc<T>> value(const Epilogue<T>& e, Vec<Acc<T>> s, int64_t m,
+                                                  int64_t n, int64_t c_stride, Count... count) {
     if (e.bias) s += load(e.bias + n, count...);
     if (e.pre_activation)
       store(
@@ -256,7 +256,13 @@ struct Finish {
     if (e.mask) s = load(e.mask + at, count...) > Vec<Acc<T>>{} ? s : Vec<Acc<T>>{};
     if (e.residual) s += load(e.residual + at, count...);
     if (e.residual2) s += load(e.residual2 + at, count...);
-    store(c + m * c_stride + n, s, count...);
+    return s;
+  }
+
+  template <class... Count>
+  [[gnu::always_inline]] void lanes(const Acc<T>* sums, int64_t m, int64_t n,
+                                    Count... count) const {
+    store(c + m * c_stride + n, value(e, load(sums), m, n, c_stride, count...), count...);
   }
 
   void row(const Acc<T>* sums, int64_t m, int64_t n, int64_t columns) const {
