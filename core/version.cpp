@@ -8,11 +8,7 @@ std::string revision() { return FATHOM_REVISION; }
 std::string build_summary() {
   std::string text;
   text += "compiler: " + std::string(__VERSION__) + "\n";
-#ifdef FATHOM_JPEG
   text += "jpeg: libjpeg-turbo\n";
-#else
-  text += "jpeg: stb_image\n";
-#endif
 #ifdef FATHOM_CUDA
   text += "cuda: compiled for " FATHOM_CUDA_ARCHS "\n";
 #else
