@@ -17,9 +17,9 @@ std::string_view name_of(DepthKind kind);
 
 /// What the user says about a checkpoint; a flag beats everything else.
 struct ModelFlags {
-  std::optional<ModelVersion> version;  // --model-version v1|v2
-  std::optional<DepthKind> kind;        // --kind relative|metric
-  std::optional<double> max_depth_m;    // --max-depth
+  std::optional<ModelVersion> version = {};  // --model-version v1|v2
+  std::optional<DepthKind> kind = {};        // --kind relative|metric
+  std::optional<double> max_depth_m = {};    // --max-depth
 };
 
 /// What a checkpoint holds: the configuration that its tensors imply, and what they cannot tell
