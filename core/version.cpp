@@ -13,10 +13,12 @@ std::string build_summary() {
 #else
   text += "jpeg: stb_image\n";
 #endif
-#ifdef FATHOM_CUDA
-  text += "cuda: compiled for " FATHOM_CUDA_ARCHS "\n";
+  text += "cpu: " FATHOM_ISAS "\n";
+  text += "cuda: " FATHOM_CUDA_STATE "\n";
+#ifdef FATHOM_SANITIZE
+  text += "sanitizers: address, undefined behaviour\n";
 #else
-  text += "cuda: not in this build\n";
+  text += "sanitizers: none\n";
 #endif
   return text;
 }
