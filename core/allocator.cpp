@@ -1,7 +1,9 @@
 #include "core/allocator.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +12,7 @@
 #include <new>
 #include <set>
 
+#include "core/cgroup.h"
 #include "core/error.h"
 #include "core/shape.h"
 
@@ -119,6 +122,16 @@ State& state() {
   return *instance;
 }
 
+// Memory is touched long after it is promised: without this bound the kernel would kill us instead.
+int64_t machine_bytes() {
+  static const int64_t bytes = [] {
+    const int64_t physical = int64_t(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+    const int64_t lent = cgroup_limits().memory_bytes;
+    return lent > 0 ? std::min(lent, physical) : physical;
+  }();
+  return bytes;
+}
+
 bool intact(const std::byte* data, const Block& block) {
   const auto all_guard = [](const std::byte* from) {
     for (int64_t i = 0; i < kGuardBytes; ++i)
@@ -152,11 +165,15 @@ std::byte* allocate(int64_t bytes) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   MemoryStatistics& stats = s.statistics;
-  check(s.limit == 0 || stats.current_bytes + bytes <= s.limit, "out of memory: ", bytes,
+  check(bytes >= 0 && bytes <= machine_bytes() - stats.current_bytes, "out of memory: ", bytes,
+        " bytes asked for, ", stats.current_bytes, " in use, the machine has ", machine_bytes(),
+        "; reduce the batch or the image size");
+  check(s.limit == 0 || bytes <= s.limit - stats.current_bytes, "out of memory: ", bytes,
         " bytes asked for, ", stats.current_bytes, " in use, limit ", s.limit,
         "; reduce the batch or the image size, or raise the limit");
   const int64_t margin = s.guards ? kGuardBytes : 0;
-  const Block block{bytes, round_up(bytes + 2 * margin, kAlignment), s.guards};
+  const Block block{bytes, round_up(std::max<int64_t>(bytes + 2 * margin, 1), kAlignment),
+                    s.guards};
   std::byte* raw = take(s, block.held);
   check(raw != nullptr, "out of memory: ", bytes, " bytes asked for, ", stats.current_bytes,
         " in use; reduce the batch or the image size");

@@ -101,7 +101,17 @@ decltype(auto) visit_any(DType dtype, auto&& f) {
   fail("unknown dtype ", int(dtype));
 }
 
-/// value as T: through acc_t, so that the half types round once.
+/// The float next to `value` whose last bit tells that something was cut off (Boldo and Melquiond,
+/// "When double rounding is odd", 2005): rounding it to a half type rounds `value` once.
+inline float round_to_odd(double value) {
+  const float nearest = float(value);
+  if (!(double(nearest) != value) || value != value) return nearest;
+  uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  const bool away = (double(nearest) < value) == (value < 0);  // nearest lies beyond value
+  return std::bit_cast<float>((away ? bits - 1 : bits) | 1u);
+}
+
+/// value as T. The half types round once, from double too.
 template <class To, class From>
 To cast(From value) {
   if constexpr (std::same_as<To, From>) {
@@ -109,6 +119,7 @@ To cast(From value) {
   } else if constexpr (std::same_as<From, float16> || std::same_as<From, bfloat16>) {
     return cast<To>(float(value));
   } else if constexpr (std::same_as<To, float16> || std::same_as<To, bfloat16>) {
+    if constexpr (std::same_as<From, double>) return To(round_to_odd(value));
     return To(float(value));
   } else {
     return To(value);

@@ -4,6 +4,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace fathom {
 
@@ -40,9 +41,19 @@ inline void check(Condition condition, const auto&... parts) {
     fail_at(condition.where, parts...);
 }
 
+/// The first words of a message, with the line they stand on.
+struct Opening {
+  std::string_view text;
+  std::source_location where;
+  Opening(const char* text, std::source_location where = std::source_location::current())
+      : text(text), where(where) {}
+  Opening(const std::string& text, std::source_location where = std::source_location::current())
+      : text(text), where(where) {}
+};
+
 /// Throws Error with the parts printed in order.
-[[noreturn]] inline void fail(const auto&... parts) {
-  fail_at(std::source_location::current(), parts...);
+[[noreturn]] inline void fail(Opening first, const auto&... rest) {
+  fail_at(first.where, first.text, rest...);
 }
 
 }  // namespace fathom

@@ -16,7 +16,8 @@ namespace fathom {
 static std::string reason() { return std::strerror(errno); }
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a pipe would be waited for; regular files do not care.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   check(descriptor >= 0, path.string(), ": cannot open: ", reason());
   struct stat info {};
   const bool known = ::fstat(descriptor, &info) == 0;
@@ -50,22 +51,22 @@ struct Slot {
 };
 static Slot slots[64];
 
-static void remember(const std::string& path) {
-  for (Slot& slot : slots) {
+// Returns the slot, or -1 when all are taken.
+static int remember(const std::string& path) {
+  for (int i = 0; i < int(std::size(slots)); ++i) {
+    Slot& slot = slots[i];
     if (path.size() >= sizeof slot.path || slot.taken.exchange(true)) continue;
     std::memcpy(slot.path, path.c_str(), path.size() + 1);
     slot.live = true;
-    return;
+    return i;
   }
+  return -1;
 }
 
-static void forget(const std::string& path) {
-  for (Slot& slot : slots) {
-    if (!slot.live || path != slot.path) continue;
-    slot.live = false;
-    slot.taken = false;
-    return;
-  }
+static void forget(int slot) {
+  if (slot < 0) return;
+  slots[slot].live = false;
+  slots[slot].taken = false;
 }
 
 void remove_unfinished_files() noexcept {
@@ -74,14 +75,23 @@ void remove_unfinished_files() noexcept {
 }
 
 AtomicFile::AtomicFile(const std::filesystem::path& target) : target_(target) {
+  std::error_code ignored;
+  const auto kind = std::filesystem::status(target, ignored).type();
+  check(!std::filesystem::exists(std::filesystem::file_status(kind)) ||
+            kind == std::filesystem::file_type::regular,
+        target.string(), ": cannot write: not a regular file");
+  // A killed process with our number may have left a file of the same name: take the next one.
   static std::atomic<unsigned> counter{0};
-  temporary_ = target;
-  temporary_ += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
-  remember(temporary_.string());
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  do {
+    forget(slot_);
+    temporary_ = target;
+    temporary_ += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+    slot_ = remember(temporary_.string());
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) {
     const std::string why = reason();
-    forget(temporary_.string());
+    forget(slot_);
     fail(target_.string(), ": cannot write: ", why);
   }
 }
@@ -90,7 +100,7 @@ AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
   ::unlink(temporary_.c_str());
-  forget(temporary_.string());
+  forget(slot_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -109,7 +119,7 @@ void AtomicFile::commit() {
   const bool renamed = closed == 0 && ::rename(temporary_.c_str(), target_.c_str()) == 0;
   const std::string why = reason();
   if (!renamed) ::unlink(temporary_.c_str());
-  forget(temporary_.string());
+  forget(slot_);
   check(renamed, target_.string(), ": cannot replace: ", why);
   // The rename itself must survive a crash: sync the folder. Some file systems refuse; then the
   // data is still safe and only the name may be the old one.

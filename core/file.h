@@ -30,7 +30,8 @@ class MappedFile {
 };
 
 /// Writes a file whole or not at all: everything goes to a temporary neighbour, and commit()
-/// syncs it and renames it over the target. Without commit() the destructor removes it.
+/// syncs it and renames it over the target, which must be a regular file or absent. Without
+/// commit() the destructor removes it.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& target);
@@ -45,7 +46,7 @@ class AtomicFile {
 
  private:
   std::filesystem::path target_, temporary_;
-  int descriptor_ = -1;
+  int descriptor_ = -1, slot_ = -1;
 };
 
 /// Removes what unfinished AtomicFiles left so far. Async-signal-safe: for a handler of SIGINT.

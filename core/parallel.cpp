@@ -7,14 +7,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "core/cgroup.h"
 #include "core/error.h"
 
 namespace fathom {
@@ -37,6 +36,7 @@ class ThreadPool {
   ThreadPool(int threads, bool pin);
   ~ThreadPool();
   int threads() const { return int(workers_.size()) + 1; }
+  bool pinned() const { return pinned_; }
   void run(int64_t count, int64_t grain, detail::Chunk chunk, void* body);
 
  private:
@@ -56,15 +56,27 @@ class ThreadPool {
   alignas(64) std::atomic<uint32_t> epoch_{0};     // grows with every job; workers sleep on it
   std::atomic<bool> stop_{false};
   std::mutex busy_;  // one parallel region at a time
+  const bool pinned_;
   std::vector<std::thread> workers_;
 };
 
 thread_local bool inside_region = false;
 
+// The CPUs that the process was started with; pinning narrows the mask of single threads only.
+const cpu_set_t& process_cpus() {
+  static const cpu_set_t cpus = [] {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    sched_getaffinity(0, sizeof set, &set);
+    return set;
+  }();
+  return cpus;
+}
+
 void pin_to(int index) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  const cpu_set_t& allowed = process_cpus();
   const int cpus = CPU_COUNT(&allowed);
+  if (cpus == 0) return;
   int seen = 0;
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &allowed) || seen++ != index % cpus) continue;
@@ -76,9 +88,9 @@ void pin_to(int index) {
   }
 }
 
-ThreadPool::ThreadPool(int threads, bool pin) {
+ThreadPool::ThreadPool(int threads, bool pin) : pinned_(pin) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i, pin] { work(i, pin); });
-  if (pin && threads > 1) pin_to(0);
+  if (pin) pin_to(0);
 }
 
 ThreadPool::~ThreadPool() {
@@ -86,6 +98,7 @@ ThreadPool::~ThreadPool() {
   epoch_.fetch_add(1);
   epoch_.notify_all();
   for (std::thread& worker : workers_) worker.join();
+  if (pinned_) sched_setaffinity(0, sizeof(cpu_set_t), &process_cpus());
 }
 
 // Claims one chunk and runs it. The decrement that takes remaining_ from n to n - 1 owns chunk
@@ -110,8 +123,10 @@ bool ThreadPool::claim_and_run() {
 void ThreadPool::work(int index, bool pin) {
   inside_region = true;  // a parallel_for inside a chunk stays on this thread
   if (pin) pin_to(index);
-  while (!stop_) {
+  for (;;) {
+    // The epoch first: a stop that comes after it changes it, so the wait below cannot miss it.
     const uint32_t epoch = epoch_.load();
+    if (stop_) return;
     while (claim_and_run()) {
     }
     const auto deadline = std::chrono::steady_clock::now() + kSpin;
@@ -124,8 +139,8 @@ void ThreadPool::work(int index, bool pin) {
 
 void ThreadPool::run(int64_t count, int64_t grain, detail::Chunk chunk, void* body) {
   const int64_t total = (count + grain - 1) / grain;
-  std::unique_lock lock(busy_, std::try_to_lock);
-  if (total <= 1 || workers_.empty() || inside_region || !lock) {
+  std::unique_lock lock(busy_, std::defer_lock);
+  if (total <= 1 || workers_.empty() || inside_region || !lock.try_lock()) {
     for (int64_t i = 0; i < total; ++i) chunk(body, i * grain, std::min(count, (i + 1) * grain));
     return;
   }
@@ -149,21 +164,23 @@ void ThreadPool::run(int64_t count, int64_t grain, detail::Chunk chunk, void* bo
   if (failure) std::rethrow_exception(failure);
 }
 
-// The quota of one cgroup folder in CPUs, or 0 when it has none.
-double quota_of(const std::string& folder) {
-  std::ifstream v2(folder + "/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (v2 >> quota >> period)
-    return quota == "max" || period <= 0 ? 0 : std::atof(quota.c_str()) / period;
-  std::ifstream v1(folder + "/cpu.cfs_quota_us"), v1_period(folder + "/cpu.cfs_period_us");
-  double limit = 0;
-  if (v1 >> limit && v1_period >> period && limit > 0 && period > 0) return limit / period;
-  return 0;
+std::unique_ptr<ThreadPool>& pool() {
+  static std::unique_ptr<ThreadPool> instance =
+      std::make_unique<ThreadPool>(detail::threads_from(std::getenv("FATHOM_THREADS")), false);
+  return instance;
 }
 
-int default_threads() {
-  const char* text = std::getenv("FATHOM_THREADS");
+}  // namespace
+
+int available_cpus() {
+  int cpus = CPU_COUNT(&process_cpus());
+  if (cpus == 0) cpus = int(std::thread::hardware_concurrency());
+  const double quota = cgroup_limits().cpus;
+  if (quota > 0) cpus = std::min(cpus, int(quota + 0.5));
+  return std::max(1, cpus);
+}
+
+int detail::threads_from(const char* text) {
   if (!text || !*text) return available_cpus();
   char* end = nullptr;
   const long threads = std::strtol(text, &end, 10);
@@ -172,40 +189,11 @@ int default_threads() {
   return int(threads);
 }
 
-std::unique_ptr<ThreadPool>& pool() {
-  static std::unique_ptr<ThreadPool> instance =
-      std::make_unique<ThreadPool>(default_threads(), false);
-  return instance;
-}
-
-}  // namespace
-
-int available_cpus() {
-  cpu_set_t allowed;
-  int cpus = int(std::thread::hardware_concurrency());
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) cpus = CPU_COUNT(&allowed);
-  // Every level of the hierarchy may set a quota; the tightest one holds.
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    if (!controllers.empty() && controllers.find("cpu") == std::string::npos) continue;
-    const std::string root = controllers.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
-    for (std::string path = line.substr(second + 1);; path.erase(path.rfind('/'))) {
-      const double quota = quota_of(root + (path == "/" ? "" : path));
-      if (quota > 0) cpus = std::min(cpus, std::max(1, int(quota + 0.5)));
-      if (path.rfind('/') == std::string::npos) break;
-    }
-  }
-  return std::max(1, cpus);
-}
-
 int thread_count() { return pool()->threads(); }
 
 void set_thread_count(int count, bool pin) {
   check(count >= 1 && count <= 1024, "set_thread_count: expected 1 to 1024 threads, got ", count);
-  if (count == thread_count() && !pin) return;
+  if (count == thread_count() && pin == pool()->pinned()) return;
   pool().reset();
   pool() = std::make_unique<ThreadPool>(count, pin);
 }

@@ -19,6 +19,8 @@ int available_cpus();
 namespace detail {
 using Chunk = void (*)(void* body, int64_t begin, int64_t end);
 void parallel_run(int64_t count, int64_t grain, Chunk chunk, void* body);
+/// The number of threads that the text of FATHOM_THREADS asks for; available_cpus() for none.
+int threads_from(const char* text);
 }  // namespace detail
 
 /// Calls f(begin, end) for consecutive chunks of `grain` (the last one shorter) that together cover

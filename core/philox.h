@@ -18,12 +18,9 @@ struct Philox4 {
   uint32_t word[4];
 };
 
-/// Philox4x32-10: the words number `counter` of the stream `key`. A pure function, so every element
-/// of a tensor can be drawn on its own, on any device.
+/// Philox4x32-10 of a counter of 128 bits and a key of 64.
 /// Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (2011), table 2.
-FATHOM_HOST_DEVICE inline Philox4 philox(uint64_t key, uint64_t counter) {
-  Philox4 c{{uint32_t(counter), uint32_t(counter >> 32), 0, 0}};
-  uint32_t k0 = uint32_t(key), k1 = uint32_t(key >> 32);
+FATHOM_HOST_DEVICE inline Philox4 philox4x32(Philox4 c, uint32_t k0, uint32_t k1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t(0xD2511F53u) * c.word[0], p1 = uint64_t(0xCD9E8D57u) * c.word[2];
     c = {{uint32_t(p1 >> 32) ^ c.word[1] ^ k0, uint32_t(p1), uint32_t(p0 >> 32) ^ c.word[3] ^ k1,
@@ -34,8 +31,21 @@ FATHOM_HOST_DEVICE inline Philox4 philox(uint64_t key, uint64_t counter) {
   return c;
 }
 
+/// The words number `counter` of the stream `key`. A pure function, so every element of a tensor
+/// can be drawn on its own, on any device.
+FATHOM_HOST_DEVICE inline Philox4 philox(uint64_t key, uint64_t counter) {
+  return philox4x32({{uint32_t(counter), uint32_t(counter >> 32), 0, 0}}, uint32_t(key),
+                    uint32_t(key >> 32));
+}
+
 /// Uniform in [0, 1) with 24 bits.
 FATHOM_HOST_DEVICE inline float uniform_from(uint32_t word) { return float(word >> 8) * 0x1p-24f; }
+
+/// Uniform in [low, high): the rare value that rounds up to high wraps to low.
+FATHOM_HOST_DEVICE inline float uniform_between(uint32_t word, float low, float high) {
+  const float x = fmaf(uniform_from(word), high - low, low);
+  return x < high ? x : low;
+}
 
 /// Two standard normal values from two words (Box and Muller, 1958). Logarithm and sine are
 /// polynomials of explicit fused multiply-adds, so that CPU and GPU give the same bits.

@@ -1,5 +1,7 @@
 #include "core/random.h"
 
+#include <algorithm>
+
 #include "core/parallel.h"
 #include "core/philox.h"
 
@@ -11,7 +13,6 @@ static Tensor fill(const Shape& shape, Generator& generator, TensorOptions optio
   Tensor x = empty(shape, options);
   const int64_t n = x.numel(), blocks = ceil_div(n, 4);
   const Generator start = generator;
-  generator.position += uint64_t(blocks);
   visit_float(options.dtype, [&]<class T>(Tag<T>) {
     T* data = x.data<T>();
     parallel_for(blocks, 4096, [=](int64_t begin, int64_t end) {
@@ -23,6 +24,7 @@ static Tensor fill(const Shape& shape, Generator& generator, TensorOptions optio
       }
     });
   });
+  generator.position += uint64_t(blocks);
   return x;
 }
 
@@ -34,8 +36,7 @@ static void four_normals(const Philox4& block, float* values) {
 Tensor uniform(const Shape& shape, Generator& generator, double low, double high,
                TensorOptions options) {
   return fill(shape, generator, options, [=](const Philox4& block, float* values) {
-    for (int i = 0; i < 4; ++i)
-      values[i] = std::fmaf(uniform_from(block.word[i]), float(high - low), float(low));
+    for (int i = 0; i < 4; ++i) values[i] = uniform_between(block.word[i], float(low), float(high));
   });
 }
 

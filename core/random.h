@@ -13,7 +13,8 @@ struct Generator {
   uint64_t position = 0;  // Philox blocks of four words consumed so far
 };
 
-/// Uniform in [low, high), f32 precision whatever the dtype; advances the generator.
+/// Uniform in [low, high), drawn in f32 and rounded to the dtype (f16 and bf16 may round to high);
+/// advances the generator.
 Tensor uniform(const Shape& shape, Generator& generator, double low = 0, double high = 1,
                TensorOptions options = {});
 

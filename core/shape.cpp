@@ -21,8 +21,8 @@ static void check_extents(std::span<const int64_t> extents) {
   int64_t numel = 1;
   for (const int64_t extent : extents) {
     check(extent >= 1, "shape: every extent must be at least 1, got ", extent);
-    check(!__builtin_mul_overflow(numel, extent, &numel) && numel <= (int64_t(1) << 60),
-          "shape: more than 2^60 elements");
+    check(!__builtin_mul_overflow(numel, extent, &numel) && numel <= (int64_t(1) << 59),
+          "shape: more than 2^59 elements");
   }
 }
 
@@ -31,6 +31,11 @@ Shape::Shape(std::initializer_list<int64_t> extents) : IntList(extents) {
 }
 
 Shape::Shape(std::span<const int64_t> extents) : IntList(extents) {
+  check_extents({begin(), end()});
+}
+
+void Shape::push_back(int64_t extent) {
+  IntList::push_back(extent);
   check_extents({begin(), end()});
 }
 

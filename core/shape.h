@@ -39,12 +39,14 @@ class IntList {
 constexpr int kMaxRank = 6;
 
 /// Extents of a tensor, outermost first. Rank 0 is a scalar. An extent below 1 is refused, so no
-/// op has to handle an empty tensor; so is a number of elements beyond 2^60.
+/// op has to handle an empty tensor; so are more than 2^59 elements, so that their bytes fit an
+/// int64.
 class Shape : public IntList<kMaxRank> {
  public:
   Shape() = default;
   Shape(std::initializer_list<int64_t> extents);
   explicit Shape(std::span<const int64_t> extents);
+  void push_back(int64_t extent);
   /// The product of the extents; 1 for a scalar.
   int64_t numel() const;
 };

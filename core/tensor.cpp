@@ -133,9 +133,11 @@ Tensor Tensor::view(const Shape& shape) const {
 }
 
 Tensor Tensor::narrow(int axis, int64_t begin, int64_t length) const {
+  check(layout() == Layout::strided, "narrow: the tensor is packed; unpack it first");
   axis = axis_index(axis);
-  check(begin >= 0 && length >= 1 && begin + length <= dim(axis), "narrow: [", begin, ", ",
-        begin + length, ") is not inside axis ", axis, " of ", shape());
+  check(begin >= 0 && length >= 1 && length <= dim(axis) && begin <= dim(axis) - length,
+        "narrow: ", length, " elements from ", begin, " on are not inside axis ", axis, " of ",
+        shape());
   Shape shape = this->shape();
   shape[axis] = length;
   Tensor y = over(storage(), shape, strides(), offset() + begin * strides()[axis], dtype());
@@ -148,6 +150,7 @@ Tensor Tensor::narrow(int axis, int64_t begin, int64_t length) const {
 }
 
 Tensor Tensor::transpose(int axis_a, int axis_b) const {
+  check(layout() == Layout::strided, "transpose: the tensor is packed; unpack it first");
   const int a = axis_index(axis_a), b = axis_index(axis_b);
   Shape shape = this->shape();
   Strides strides = this->strides();

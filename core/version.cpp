@@ -8,11 +8,17 @@ std::string revision() { return FATHOM_REVISION; }
 std::string build_summary() {
   std::string text;
   text += "compiler: " + std::string(__VERSION__) + "\n";
+#ifdef FATHOM_JPEG
   text += "jpeg: libjpeg-turbo\n";
-#ifdef FATHOM_CUDA
-  text += "cuda: compiled for " FATHOM_CUDA_ARCHS "\n";
 #else
-  text += "cuda: not in this build\n";
+  text += "jpeg: none\n";
+#endif
+  text += "cpu: " FATHOM_ISAS "\n";
+  text += "cuda: " FATHOM_CUDA_STATE "\n";
+#ifdef FATHOM_SANITIZE
+  text += "sanitizers: address, undefined behaviour\n";
+#else
+  text += "sanitizers: none\n";
 #endif
   return text;
 }

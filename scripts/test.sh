@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Builds everything and runs the tests; then runs the readers of foreign files, and their fuzzers,
+# under AddressSanitizer and UBSan. The last line is 'N passed, N failed', counted in test cases.
+#   --quick           a tenth of the mutations
+#   --no-sanitizers   the release build only
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mutations=3000 sanitizers=1
+for option in "$@"; do
+  case $option in
+    --quick) mutations=300 ;;
+    --no-sanitizers) sanitizers=0 ;;
+    *) echo "usage: scripts/test.sh [--quick] [--no-sanitizers]" >&2; exit 2 ;;
+  esac
+done
+
+passed=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Runs one program as one case.
+run_case() {
+  echo "-- $*"
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $*"; fi
+}
+
+# Runs a Catch2 program and adds its cases; one that died counts as one more failure.
+run_tests() {
+  local status=0 xml=$work/report.xml counts
+  echo "-- $*"
+  "$@" --reporter xml --out "$xml" || status=$?
+  counts=$(grep -o '<OverallResultsCases [^>]*' "$xml" | tail -n 1 || true)
+  if [[ $counts =~ successes=\"([0-9]+)\"\ failures=\"([0-9]+)\" ]]; then
+    passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+    [ "$status" -eq 0 ] || [ "${BASH_REMATCH[2]}" -gt 0 ] || failed=$((failed + 1))
+  else
+    failed=$((failed + 1))
+  fi
+  # The failures once more, in words.
+  [ "$status" -eq 0 ] || { echo "exit status $status"; "$@" --reporter compact 2>/dev/null |
+    grep -v ' passed: ' | tail -n 40; } || true
+}
+
+finish() {
+  echo "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ]
+}
+
+build() {  # preset, targets
+  local preset=$1 log=$work/build.log
+  shift
+  if ! { cmake --preset "$preset" && cmake --build --preset "$preset" --target "$@"; } >"$log" 2>&1
+  then
+    cat "$log"
+    failed=$((failed + 1))
+    finish
+  fi
+  grep -A 12 -- '-- fathom ' "$log" | sed -n '/^--/p' | grep -v 'ninja\|done\|written' || true
+}
+
+scripts/install_packages.sh
+echo "building: release"
+build release all
+run_tests build/release/fathom_tests
+
+if [ $sanitizers -eq 1 ]; then
+  fuzzers=()
+  for source in tests/fuzz/*_fuzz.cpp; do
+    [ -e "$source" ] && fuzzers+=("fathom_fuzz_$(basename "$source" _fuzz.cpp)")
+  done
+  echo "building: asan"
+  build asan fathom_reader_tests "${fuzzers[@]}"
+  run_tests build/asan/fathom_reader_tests
+  for fuzzer in "${fuzzers[@]}"; do
+    case $fuzzer in  # the seeds of each
+      fathom_fuzz_image) seeds=(tests/data/pictures) ;;
+      *) seeds=("tests/data/${fuzzer#fathom_fuzz_}"*/*) ;;
+    esac
+    run_case "build/asan/$fuzzer" $mutations "${seeds[@]}"
+  done
+fi
+finish
