@@ -49,6 +49,8 @@ struct Opening {
       : text(text), where(where) {}
   Opening(const std::string& text, std::source_location where = std::source_location::current())
       : text(text), where(where) {}
+  Opening(std::string_view text, std::source_location where = std::source_location::current())
+      : text(text), where(where) {}
 };
 
 /// Throws Error with the parts printed in order.

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "models/checkpoint/names.h"
+#include "models/depth_kind.h"
 
 namespace fathom {
 
 enum class ModelVersion { unknown, v1, v2 };
-enum class DepthKind { unknown, relative, metric };
 std::string_view name_of(ModelVersion version);
 std::string_view name_of(DepthKind kind);
 
@@ -44,7 +44,7 @@ struct ModelDescription {
   ModelVersion version = ModelVersion::unknown;
   DepthKind kind = DepthKind::unknown;
   double max_depth_m = 0;     // of a metric model; 0: unknown
-  std::vector<int64_t> taps;  // 0-based, when config.json states them
+  std::vector<int64_t> taps;  // 0-based, when the metadata or config.json state them
   std::string version_source, kind_source, max_depth_source;
 
   int64_t parameters = 0, tensors = 0;
