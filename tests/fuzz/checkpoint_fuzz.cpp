@@ -2,7 +2,8 @@
 // memory beyond a multiple of its size.
 //
 //   fathom_fuzz_checkpoint COUNT SEED_FILE...    a deterministic mutation loop
-//   clang++ -fsanitize=fuzzer,address,undefined -DFATHOM_LIBFUZZER ...    under libFuzzer
+//   clang++ -fsanitize=fuzzer,address,undefined -DFATHOM_LIBFUZZER ...    under libFuzzer (needs a
+//                                               clang with std::source_location: 16 or newer)
 #include <malloc.h>
 
 #include <algorithm>
