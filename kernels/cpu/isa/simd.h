@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/by_type.h"
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -36,17 +36,9 @@ struct VecOf {
 template <class T>
 using Vec = typename VecOf<T>::type;
 
-/// The type that a storage type is computed in: double for double, float for float and Bf16.
+/// The type that a stored type is computed in: double for double, float for every other.
 template <class T>
-struct AccOf {
-  using type = float;
-};
-template <>
-struct AccOf<double> {
-  using type = double;
-};
-template <class T>
-using Acc = typename AccOf<T>::type;
+using Acc = cpu::Sum<T>;
 
 /// Values that one register holds once they are in the type to compute in.
 template <class T>
