@@ -53,6 +53,18 @@ std::vector<double> widened(const std::vector<T>& values) {
   return wide;
 }
 
+/// The same values as a tensor on the CPU, for the op that the kernel stands behind.
+template <class T>
+Tensor tensor_of(const Shape& shape, const std::vector<T>& values) {
+  return from_values(shape, widened(values), {dtype_of<T>()});
+}
+
+/// Bounds for the comparison with the CPU's result: each is off by at most its own.
+inline std::vector<double> twice(std::vector<double> allowed) {
+  for (double& a : allowed) a *= 2;
+  return allowed;
+}
+
 /// |x - expected| <= allowed, element by element; a NaN is close to a NaN only. The reason names
 /// the element that exceeds its bound most.
 template <class T>

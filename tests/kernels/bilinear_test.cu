@@ -1,5 +1,8 @@
 #include "kernels/cuda/bilinear.h"
 
+#include <algorithm>
+
+#include "kernels/bilinear.h"
 #include "tests/kernel_host/testing.h"
 
 namespace fathom {
@@ -9,11 +12,15 @@ struct Size {
   int64_t B, H, W, C, height, width;
 };
 
-// The input position of an output pixel, as PyTorch defines it.
+// The input position of an output pixel as PyTorch defines it, clamped to the outer pixels'
+// centres.
 double position(int64_t i, int64_t from, int64_t to, bool align_corners) {
-  if (align_corners) return to > 1 ? double(i) * double(from - 1) / double(to - 1) : 0.0;
-  return std::max(0.0, (double(i) + 0.5) * double(from) / double(to) - 0.5);
+  const double last = double(from - 1);
+  if (align_corners) return to > 1 ? double(i) * last / double(to - 1) : 0.0;
+  return std::clamp((double(i) + 0.5) * double(from) / double(to) - 0.5, 0.0, last);
 }
+
+double hat(double distance) { return std::max(0.0, 1 - std::abs(distance)); }
 
 template <class T>
 void check_bilinear(const Size& s, bool align_corners, int schedules) {
@@ -29,34 +36,26 @@ void check_bilinear(const Size& s, bool align_corners, int schedules) {
                        h = position(j, s.W, s.width, align_corners);
           double sum = 0, largest = 0;
           for (int64_t y = 0; y < s.H; ++y)
-            for (int64_t z = 0; z < s.W; ++z) {  // hat functions; the last pixel's is cut off
-              const double weight = std::max(0.0, 1 - std::abs(v - double(y))) *
-                                    std::max(0.0, 1 - std::abs(h - double(z)));
+            for (int64_t z = 0; z < s.W; ++z) {
+              const double weight = hat(v - double(y)) * hat(h - double(z));
               const double value = cast<double>(x[((b * s.H + y) * s.W + z) * s.C + c]);
               sum += weight * value;
-              if (std::abs(v - double(y)) < 1.01 && std::abs(h - double(z)) < 1.01)
+              if (hat(0.99 * (v - double(y))) * hat(0.99 * (h - double(z))) > 0)
                 largest = std::max(largest, std::abs(value));
             }
-          if (!align_corners && (v > double(s.H - 1) || h > double(s.W - 1))) {
-            // beyond the last centre the last pixel counts whole
-            const double cv = std::min(v, double(s.H - 1)), ch = std::min(h, double(s.W - 1));
-            sum = 0;
-            for (int64_t y = 0; y < s.H; ++y)
-              for (int64_t z = 0; z < s.W; ++z)
-                sum += std::max(0.0, 1 - std::abs(cv - double(y))) *
-                       std::max(0.0, 1 - std::abs(ch - double(z))) *
-                       cast<double>(x[((b * s.H + y) * s.W + z) * s.C + c]);
-          }
           expected.push_back(sum);
           // A position is a product and two sums in float: its error, times the largest difference
           // of neighbours, is that of the weights; 8 more roundings combine the taps.
           allowed.push_back((2 * 3 * (v + h + 2) + 8) * e * largest +
                             std::abs(sum) * rounding<T>() + 1e-30);
         }
+  const std::vector<double> cpu = values(
+      interpolate_bilinear(tensor_of({s.B, s.H, s.W, s.C}, x), s.height, s.width, align_corners));
   under_schedules(schedules, [&] {
     DeviceArray<T> dx(x), y(expected.size());
     cuda::bilinear_forward<T>(nullptr, dx, y, s.B, s.H, s.W, s.C, s.height, s.width, align_corners);
     CHECK(within(y.get(), expected, allowed));
+    CHECK(within(y.get(), cpu, twice(allowed)));
   });
 }
 

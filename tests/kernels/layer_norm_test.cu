@@ -1,5 +1,6 @@
 #include "kernels/cuda/layer_norm.h"
 
+#include "kernels/layer_norm.h"
 #include "tests/kernel_host/testing.h"
 
 namespace fathom {
@@ -45,12 +46,17 @@ void check_layer_norm(const std::vector<T>& x, int64_t rows, int64_t C, int sche
   const auto weight = normal<P>(C, 2), bias = normal<P>(C, 3);
   const float eps = 1e-6f;
   const Reference expected = reference(x, weight, bias, eps, rows, C);
+  std::vector<double> cpu = expected.y;
+  if constexpr (std::is_same_v<T, P>)
+    cpu = values(layer_norm(tensor_of({rows, C}, x), tensor_of({C}, weight), tensor_of({C}, bias),
+                            double(eps)));
   under_schedules(schedules, [&] {
     DeviceArray<T> dx(x), dy(x.size());
     DeviceArray<P> dw(weight), db(bias);
     DeviceArray<float> mean(rows), rstd(rows);
     cuda::layer_norm_forward<T, P>(nullptr, dx, dw, db, eps, dy, mean, rstd, rows, C);
     CHECK(within(dy.get(), expected.y, expected.y_allowed));
+    CHECK(within(dy.get(), cpu, twice(expected.y_allowed)));
     CHECK(within(mean.get(), expected.mean, expected.mean_allowed));
     CHECK(within(rstd.get(), expected.rstd, expected.rstd_allowed));
   });
