@@ -4,7 +4,7 @@
 #   CXX, CXXFLAGS   the compiler and the flags of a checked kernel
 #   TESTS, LIBS     the objects of the test program and the libraries it links, kernels first
 #   ROOT, WORK      the source tree and a folder to work in
-# An argument keeps only the bugs whose line matches it.
+#   FATHOM_MUTANTS  if set, keeps only the bugs whose name or file matches it
 set -u
 mkdir -p "$WORK/kernels/device" "$WORK/tests/kernel_host"
 missed=0 total=0
@@ -12,7 +12,7 @@ missed=0 total=0
 while IFS='|' read -r name file source tests expression; do
   name=$(echo $name) file=$(echo $file) source=$(echo $source)
   [ -z "$name" ] && continue
-  [[ $# -gt 0 && ! "$name|$file|$source" =~ $1 ]] && continue
+  [[ ! "$name|$file|$source" =~ ${FATHOM_MUTANTS:-} ]] && continue
   [ "$source" = same ] && source=$file
   rm -f "$WORK"/kernels/*.cu "$WORK"/kernels/device/* "$WORK"/tests/kernel_host/*
   cp "$ROOT/$source" "$WORK/$source"
@@ -26,13 +26,15 @@ while IFS='|' read -r name file source tests expression; do
   fi
   total=$((total + 1))
   result=$(timeout 60 "$WORK/run" --abort "$(echo $tests)" 2>&1); status=$?
-  if [ $status -eq 0 ]; then
+  if [[ "$result" == *"No tests ran"* || "$result" == *"No test cases matched"* ]]; then
+    echo "BROKEN  $name: no test is called$tests"; exit 1
+  elif [ $status -eq 0 ]; then
     verdict="-- NOT CAUGHT"; missed=$((missed + 1))
   elif [ $status -eq 124 ]; then
     verdict="no end after 60 s"
   else
-    verdict=$(echo "$result" | grep -m1 -oE '(race on|out of bounds|read of uninit|use of|misaligned|divergent|deadlock|wrong value|the thread ends|dynamic shared|more threads|the barrier is not|[a-z_0-9]+: the address|ldmatrix_bank_conflicts == 0|block \([0-9,]+\) ends).*' )
-    [ -z "$verdict" ] && verdict="wrong value ($(echo "$result" | grep -m1 -A1 FAILED: | tail -1 | xargs -0 echo -n))"
+    verdict=$(echo "$result" | grep -m1 -oE '(race on|out of bounds|read of uninit|use of|misaligned|divergent|deadlock|invalid grid|wrong value|the thread ends|dynamic shared memory: |more threads|the barrier is not|[a-z_0-9]+: the address|ldmatrix_bank_conflicts == 0|block \([0-9,]+\) ends).*')
+    [ -z "$verdict" ] && verdict=$(echo "$result" | grep -m1 -A1 'FAILED:' | tail -1 | sed 's/^ */failed: /')
   fi
   printf '%-34s %-14s %s\n' "$name" "$(basename "${file%.*}")" "${verdict:0:120}"
 done <<'LIST'
@@ -58,31 +60,31 @@ width taken for height       | kernels/bilinear.cu | same | cuda bilinear* | s/t
 half a pixel forgotten       | kernels/bilinear.cu | same | cuda bilinear* | s/0\.5f\}/0.0f}/
 weights swapped              | kernels/bilinear.cu | same | cuda bilinear* | s/top \* \(1.0f - down.weight\)/top * down.weight/
 images not apart             | kernels/bilinear.cu | same | cuda bilinear* | s/blockIdx.z\) \* H \* W \* C \+ c/blockIdx.z) * H * W + c/
-one output pixel             | kernels/bilinear.cu | same | cuda bilinear* | s/to > 1 \?/to > 0 ?/
+corners not aligned          | kernels/bilinear.cu | same | cuda bilinear* | s/\(from - 1\)/(from)/
 unaligned pixels as vectors  | kernels/bilinear.cu | same | cuda bilinear* | s/if \(is_vectorised\(x, C\).*/if (C > 2)/
-copy not waited for          | kernels/attention.cu | same | cuda attention*~*518* | s/cp_async_wait<1>/cp_async_wait<2>/
-copy not committed           | kernels/attention.cu | same | cuda attention*~*518* | 0,/gpu::cp_async_commit\(\);/s///
-no barrier after the wait    | kernels/attention.cu | same | cuda attention*~*518* | /cp_async_wait<1>/{n;s/__syncthreads\(\);//}
-no barrier before the refill | kernels/attention.cu | same | cuda attention*~*518* | s/__syncthreads\(\);  \/\/ before.*//
-wrong B fragment             | kernels/attention.cu | same | cuda attention*~*518* | 0,/\{r\[0\], r\[1\]\}/s//{r[0], r[2]}/
-wrong A fragment             | kernels/attention.cu | same | cuda attention*~*518* | s/(pack2<E>\(s\[2 \* m\])\[2\], s\[2 \* m\]\[3\]/\1[3], s[2 * m][2]/
-ldmatrix not transposed      | kernels/attention.cu | same | cuda attention*~*518* | s/ldmatrix_x4_trans/ldmatrix_x4/
-keys past the end counted    | kernels/attention.cu | same | cuda attention*~*518* | s/keys_left < kKeys\)/keys_left < 0)/
-bank conflicts               | kernels/attention.cu | same | cuda attention*~*518* | s/kPitch = D \+ 8/kPitch = D + 16/
-misaligned rows              | kernels/attention.cu | same | cuda attention*~*518* | s/kPitch = D \+ 8/kPitch = D + 4/
-tile row off by one          | kernels/attention.cu | same | cuda attention*~*518* | s/lane % 16\) \* kPitch<D> \+ d/lane % 16 + 1) * kPitch<D> + d/
-copy past the end            | kernels/attention.cu | same | cuda attention*~*518* | s/first \+ row < length;/first + row <= length;/
-misaligned vector store      | kernels/attention.cu | same | cuda attention*~*518* | s/D \+ lane % 4 \* 2;/D + lane % 4 * 2 - 1;/
-queries past the end written | kernels/attention.cu | same | cuda attention*~*518* | s/if \(row >= length\) continue;//
-output not rescaled          | kernels/attention.cu | same | cuda attention*~*518* | s/o\[n\]\[2 \* half\] \*= rescale;//
-sum not rescaled             | kernels/attention.cu | same | cuda attention*~*518* | s/row_sum\[half\] \* rescale/row_sum[half]/
-sum of half the lanes        | kernels/attention.cu | same | cuda attention*~*518* | s/sum \+= __shfl_xor_sync\(gpu::kFullWarp, sum, 2\);//
-maximum of half the lanes    | kernels/attention.cu | same | cuda attention*~*518* | s/largest = fmaxf.*largest, 2\)\);//
-values are the keys          | kernels/attention.cu | same | cuda attention*~*518* | s/v = k \+ heads \* D/v = k/
-heads write one              | kernels/attention.cu | same | cuda attention*~*518* | s/row\) \* heads \+ head\) \* D/row) * heads) * D/
-images not apart             | kernels/attention.cu | same | cuda attention*~*518* | s/qkv \+ image \* length \* stride/qkv/
-lse in base two              | kernels/attention.cu | same | cuda attention*~*518* | s/log2f\(sum\)\) \* kLn2/log2f(sum))/
-too little shared memory     | kernels/attention.cu | same | cuda attention*~*518* | s/= 5 \* kTile<D> \* 2/= 5 * kTile<D> * 2 - 16/
+copy not waited for          | kernels/attention.cu | same | cuda attention* | s/cp_async_wait<1>/cp_async_wait<2>/
+copy not committed           | kernels/attention.cu | same | cuda attention* | 0,/gpu::cp_async_commit\(\);/s///
+no barrier after the wait    | kernels/attention.cu | same | cuda attention* | /cp_async_wait<1>/{n;s/__syncthreads\(\);//}
+no barrier before the refill | kernels/attention.cu | same | cuda attention* | s/__syncthreads\(\);  \/\/ before.*//
+wrong B fragment             | kernels/attention.cu | same | cuda attention* | 0,/\{r\[0\], r\[1\]\}/s//{r[0], r[2]}/
+wrong A fragment             | kernels/attention.cu | same | cuda attention* | s/(pack2<E>\(s\[2 \* m\])\[2\], s\[2 \* m\]\[3\]/\1[3], s[2 * m][2]/
+ldmatrix not transposed      | kernels/attention.cu | same | cuda attention* | s/ldmatrix_x4_trans/ldmatrix_x4/
+keys past the end counted    | kernels/attention.cu | same | cuda attention* | s/keys_left < kKeys\)/keys_left < 0)/
+bank conflicts               | kernels/attention.cu | same | cuda attention* | s/kPitch = D \+ 8/kPitch = D + 16/
+misaligned rows              | kernels/attention.cu | same | cuda attention* | s/kPitch = D \+ 8/kPitch = D + 4/
+tile row off by one          | kernels/attention.cu | same | cuda attention* | s/lane % 16\) \* kPitch<D> \+ d/lane % 16 + 1) * kPitch<D> + d/
+copy past the end            | kernels/attention.cu | same | cuda attention* | s/first \+ row < length;/first + row <= length;/
+misaligned vector store      | kernels/attention.cu | same | cuda attention* | s/D \+ lane % 4 \* 2;/D + lane % 4 * 2 - 1;/
+queries past the end written | kernels/attention.cu | same | cuda attention* | s/if \(row >= length\) continue;//
+output not rescaled          | kernels/attention.cu | same | cuda attention* | s/o\[n\]\[2 \* half\] \*= rescale;//
+sum not rescaled             | kernels/attention.cu | same | cuda attention* | s/row_sum\[half\] \* rescale/row_sum[half]/
+sum of half the lanes        | kernels/attention.cu | same | cuda attention* | s/sum \+= __shfl_xor_sync\(gpu::kFullWarp, sum, 2\);//
+maximum of half the lanes    | kernels/attention.cu | same | cuda attention* | s/largest = fmaxf.*largest, 2\)\);//
+values are the keys          | kernels/attention.cu | same | cuda attention* | s/v = k \+ heads \* D/v = k/
+heads write one              | kernels/attention.cu | same | cuda attention* | s/row\) \* heads \+ head\) \* D/row) * heads) * D/
+images not apart             | kernels/attention.cu | same | cuda attention* | s/qkv \+ image \* length \* stride/qkv/
+lse in base two              | kernels/attention.cu | same | cuda attention* | s/log2f\(sum\)\) \* kLn2/log2f(sum))/
+too little shared memory     | kernels/attention.cu | same | cuda attention* | s/= 5 \* kTile<D> \* 2/= 5 * kTile<D> * 2 - 16/
 histogram not cleared        | kernels/median.cu | same | cuda median* | s/histogram\[2 \* thread \+ 1\] = 0;//
 plain add for atomicAdd      | kernels/median.cu | same | cuda median* | s/atomicAdd\(&(.*), 1u\);/\1 += 1u;/
 no barrier after clearing    | kernels/median.cu | same | cuda median* | 0,/__syncthreads\(\);/s///
