@@ -77,7 +77,7 @@ void gemm(const GemmArgs<T>& g) {
 
 // Blocks of an outer sum, small enough for the second-level cache together with packed x and y.
 constexpr int64_t kOuterBlock = 168, kOuterColumns = 192;
-constexpr int64_t kOuterTasks = 64, kOuterSlice = 512;
+constexpr int64_t kOuterTasks = 24, kOuterSlice = 512;
 
 template <class T>
 void outer_sum(const OuterArgs<T>& o) {

@@ -23,14 +23,6 @@ struct Sample {
   }
 };
 
-/// f(offset, count...) for all vectors of `length` values; the last call carries a count.
-template <class T, class F>
-[[gnu::always_inline]] inline void each_vector(int64_t length, F&& f) {
-  int64_t i = 0;
-  for (; i + kLanes<T> <= length; i += kLanes<T>) f(i);
-  if (i < length) f(i, int(length - i));
-}
-
 template <class T, class To>
 static void copy_values(const T* from, const T* mask, bool clamp, int64_t length, To* to) {
   each_vector<T>(length, [&](int64_t i, auto... count) {
@@ -251,9 +243,7 @@ static void gradient(const ConvGradientArgs<T>& g, int64_t r0, int64_t r1, int64
         copy_values(dy, g.dy_mask + at, false, g.W * g.OC, buffer);
         dy = buffer;
       }
-      for (int64_t o = 0; o < outputs; o += kRows)
-        pack_interleaved(dy + o0 + o, g.OC, g.W, int(smaller(kRows, outputs - o)),
-                         y_rows + r * y_row + o * y_depth);
+      pack_strips(dy + o0, g.OC, g.W, outputs, y_rows + r * y_row, kRows * y_depth);
     }
     for (int64_t p = 0; p < panels; p += kPanels) {
       for (int ky = 0; ky < 3; ++ky) {
@@ -281,8 +271,10 @@ static void gradient(const ConvGradientArgs<T>& g, int64_t r0, int64_t r1, int64
   }
   for (int64_t o = 0; o < outputs; ++o)
     for (int tap = 0; tap < 9; ++tap)
-      for (int64_t i = 0; i < inputs; ++i)
-        g.dweight[((o0 + o) * 9 + tap) * C + i0 + i] = sums[(o * 9 + tap) * width + i];
+      each_vector<Acc<T>>(inputs, [&](int64_t i, auto... count) {
+        store(g.dweight + ((o0 + o) * 9 + tap) * C + i0 + i,
+              load(sums + (o * 9 + tap) * width + i, count...), count...);
+      });
 }
 
 template <class T>

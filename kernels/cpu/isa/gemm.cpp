@@ -114,11 +114,18 @@ static void product(const T* a, int64_t a_stride, const T* b, int64_t panel_stri
 /// Rows of x and y that `outer` packs at a time.
 constexpr int64_t kOuterRows = 256;
 
+// Distances of packed strips of y and panels of x: a line more than they need, so that the same row
+// of all of them falls into different sets of the first-level cache.
+template <class T>
+constexpr int64_t kStrip = kTileRows<T>* kOuterRows + 16;
+constexpr int64_t kOuterPanel = kOuterRows * kPanel + 64;
+
 /// In elements of the sums: the block itself, then a chunk of y and one of x, packed.
 template <class T>
 static int64_t outer_scratch(int64_t rows, int64_t columns) {
-  return whole(rows * whole(columns, kPanel), 16) + whole(rows * kOuterRows, 16) +
-         kOuterRows * whole(columns, kPanel);
+  const int64_t panels = (columns + kPanel - 1) / kPanel;
+  return rows * panels * kPanel + (rows + kTileRows<T>) / kTileRows<T> * kStrip<T> +
+         panels * kOuterPanel;
 }
 
 template <class T>
@@ -127,24 +134,22 @@ static void outer(const OuterArgs<T>& o, int64_t m0, int64_t m1, int64_t i0, int
   constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>;
   const int64_t rows = i1 - i0, columns = j1 - j0, stride = whole(columns, kPanel);
   Acc<T>* const sums = scratch;
-  auto* const y = reinterpret_cast<TileOperand<T>*>(sums + whole(rows * stride, 16));
-  T* const x = reinterpret_cast<T*>(sums + whole(rows * stride, 16) + whole(rows * kOuterRows, 16));
+  auto* const y = reinterpret_cast<TileOperand<T>*>(sums + rows * stride);
+  T* const x = reinterpret_cast<T*>(sums + rows * stride + (rows + kRows) / kRows * kStrip<T>);
 
   for (int64_t m = m0; m < m1; m += kOuterRows) {
-    const int64_t depth = smaller(kOuterRows, m1 - m), panel = padded<T>(depth) * kPanel;
-    pack(o.x + m * o.x_stride + j0, o.x_stride, false, depth, columns, 0, stride / kPanel, x);
-    for (int64_t i = 0; i < rows; i += kRows)
-      pack_interleaved(o.y + m * o.y_stride + i0 + i, o.y_stride, depth,
-                       int(smaller(kRows, rows - i)), y + i * padded<T>(depth));
+    const int64_t depth = smaller(kOuterRows, m1 - m);
+    pack_rows(o.x + m * o.x_stride + j0, o.x_stride, depth, columns, x, kOuterPanel);
+    pack_strips(o.y + m * o.y_stride + i0, o.y_stride, depth, rows, y, kStrip<T>);
     for (int64_t p = 0; p < stride / kPanel; p += kPanels) {
       for (int64_t i = 0; i < rows; i += kRows) {
         const int tile_rows = int(smaller(kRows, rows - i));
         run_tile<T, Operand::kInterleaved>(tile_rows, int(smaller(kPanels, stride / kPanel - p)),
-                                           {.a = y + i * padded<T>(depth),
+                                           {.a = y + i / kRows * kStrip<T>,
                                             .a_stride = tile_rows * kPair<T>,
                                             .a_offset = kNoOffset,
-                                            .b = x + p * panel,
-                                            .b_panel = panel,
+                                            .b = x + p * kOuterPanel,
+                                            .b_panel = kOuterPanel,
                                             .b_segment = 0,
                                             .K = depth,
                                             .segments = 1,
@@ -155,8 +160,10 @@ static void outer(const OuterArgs<T>& o, int64_t m0, int64_t m1, int64_t i0, int
     }
   }
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j)
-      o.out[(i0 + i) * o.out_stride + j0 + j] = sums[i * stride + j];
+    each_vector<Acc<T>>(columns, [&](int64_t j, auto... count) {
+      store(o.out + (i0 + i) * o.out_stride + j0 + j, load(sums + i * stride + j, count...),
+            count...);
+    });
 }
 
 template <class T>
