@@ -243,7 +243,7 @@ static void gradient(const ConvGradientArgs<T>& g, int64_t r0, int64_t r1, int64
         copy_values(dy, g.dy_mask + at, false, g.W * g.OC, buffer);
         dy = buffer;
       }
-      pack_strips(dy + o0, g.OC, g.W, outputs, y_rows + r * y_row, kRows * y_depth);
+      pack_strips(dy + o0, g.OC, 0, g.W, g.W, outputs, y_rows + r * y_row, kRows * y_depth);
     }
     for (int64_t p = 0; p < panels; p += kPanels) {
       for (int ky = 0; ky < 3; ++ky) {

@@ -111,59 +111,68 @@ static void product(const T* a, int64_t a_stride, const T* b, int64_t panel_stri
   }
 }
 
-/// Rows of x and y that `outer` packs at a time.
-constexpr int64_t kOuterRows = 256;
-
-// Distances of packed strips of y and panels of x: a line more than they need, so that the same row
-// of all of them falls into different sets of the first-level cache.
+// Distances of the packed strips of y and panels of x of a chunk: a line more than they need, so
+// that the same row of all of them falls into different sets of the first-level cache.
 template <class T>
 constexpr int64_t kStrip = kTileRows<T>* kOuterRows + 16;
 constexpr int64_t kOuterPanel = kOuterRows * kPanel + 64;
 
-/// In elements of the sums: the block itself, then a chunk of y and one of x, packed.
 template <class T>
-static int64_t outer_scratch(int64_t rows, int64_t columns) {
-  const int64_t panels = (columns + kPanel - 1) / kPanel;
-  return rows * panels * kPanel + (rows + kTileRows<T>) / kTileRows<T> * kStrip<T> +
-         panels * kOuterPanel;
+static int64_t strips_bytes(int64_t I) {
+  const int64_t strips = (I + kTileRows<T> - 1) / kTileRows<T>;
+  return whole(strips * kStrip<T> * int64_t(sizeof(TileOperand<T>)), 64);
 }
 
 template <class T>
-static void outer(const OuterArgs<T>& o, int64_t m0, int64_t m1, int64_t i0, int64_t i1, int64_t j0,
-                  int64_t j1, Acc<T>* scratch) {
-  constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>;
-  const int64_t rows = i1 - i0, columns = j1 - j0, stride = whole(columns, kPanel);
-  Acc<T>* const sums = scratch;
-  auto* const y = reinterpret_cast<TileOperand<T>*>(sums + rows * stride);
-  T* const x = reinterpret_cast<T*>(sums + rows * stride + (rows + kRows) / kRows * kStrip<T>);
+static int64_t outer_bytes(int64_t I, int64_t J) {
+  return strips_bytes<T>(I) + (J + kPanel - 1) / kPanel * kOuterPanel * int64_t(sizeof(T));
+}
 
-  for (int64_t m = m0; m < m1; m += kOuterRows) {
-    const int64_t depth = smaller(kOuterRows, m1 - m);
-    pack_rows(o.x + m * o.x_stride + j0, o.x_stride, depth, columns, x, kOuterPanel);
-    pack_strips(o.y + m * o.y_stride + i0, o.y_stride, depth, rows, y, kStrip<T>);
-    for (int64_t p = 0; p < stride / kPanel; p += kPanels) {
-      for (int64_t i = 0; i < rows; i += kRows) {
-        const int tile_rows = int(smaller(kRows, rows - i));
-        run_tile<T, Operand::kInterleaved>(tile_rows, int(smaller(kPanels, stride / kPanel - p)),
-                                           {.a = y + i / kRows * kStrip<T>,
-                                            .a_stride = tile_rows * kPair<T>,
-                                            .a_offset = kNoOffset,
-                                            .b = x + p * kOuterPanel,
-                                            .b_panel = kOuterPanel,
-                                            .b_segment = 0,
-                                            .K = depth,
-                                            .segments = 1,
-                                            .accumulate = m > m0,
-                                            .c = sums + i * stride + p * kPanel,
-                                            .c_stride = stride});
-      }
+template <class T>
+static void outer_pack(const OuterArgs<T>& o, int64_t m, int64_t k0, int64_t k1,
+                       std::byte* packed) {
+  const int64_t depth = smaller(kOuterRows, o.M - m);
+  auto* const y = reinterpret_cast<TileOperand<T>*>(packed);
+  T* const x = reinterpret_cast<T*>(packed + strips_bytes<T>(o.I));
+  pack_strips(o.y + m * o.y_stride, o.y_stride, k0, smaller(k1, depth), depth, o.I, y, kStrip<T>);
+  pack_rows(o.x + m * o.x_stride, o.x_stride, k0, smaller(k1, depth), depth, o.J, x, kOuterPanel);
+}
+
+template <class T>
+static void outer_add(const OuterArgs<T>& o, const std::byte* packed, int64_t depth, int64_t i0,
+                      int64_t i1, int64_t j0, int64_t j1, bool accumulate) {
+  constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>, kColumns = kPanels * kPanel;
+  const auto* const y = reinterpret_cast<const TileOperand<T>*>(packed);
+  const T* const x = reinterpret_cast<const T*>(packed + strips_bytes<T>(o.I));
+  alignas(64) Acc<T> corner[kRows * kColumns];
+  for (int64_t j = j0; j < j1; j += kColumns) {
+    const int64_t columns = smaller(kColumns, j1 - j);
+    const bool edge = columns % kPanel != 0;  // its tile is wider than out
+    for (int64_t i = i0; i < i1; i += kRows) {
+      const int rows = int(smaller(kRows, o.I - i)), panels = int((columns + kPanel - 1) / kPanel);
+      Acc<T>* const out = o.out + i * o.out_stride + j;
+      if (!edge) fetch_for_writing(out, o.out_stride, rows, panels);
+      run_tile<T, Operand::kInterleaved>(rows, panels,
+                                         {.a = y + i / kRows * kStrip<T>,
+                                          .a_stride = rows * kPair<T>,
+                                          .a_offset = kNoOffset,
+                                          .b = x + j / kPanel * kOuterPanel,
+                                          .b_panel = kOuterPanel,
+                                          .b_segment = 0,
+                                          .K = depth,
+                                          .segments = 1,
+                                          .accumulate = accumulate && !edge,
+                                          .c = edge ? corner : out,
+                                          .c_stride = edge ? kColumns : o.out_stride});
+      if (!edge) continue;
+      for (int r = 0; r < rows; ++r)
+        each_vector<Acc<T>>(columns, [&](int64_t c, auto... count) {
+          auto v = load(corner + r * kColumns + c, count...);
+          if (accumulate) v += load(out + r * o.out_stride + c, count...);
+          store(out + r * o.out_stride + c, v, count...);
+        });
     }
   }
-  for (int64_t i = 0; i < rows; ++i)
-    each_vector<Acc<T>>(columns, [&](int64_t j, auto... count) {
-      store(o.out + (i0 + i) * o.out_stride + j0 + j, load(sums + i * stride + j, count...),
-            count...);
-    });
 }
 
 template <class T>
@@ -192,8 +201,9 @@ static constexpr GemmTable<T> table() {
           .block_scratch = block_scratch<T>,
           .product = product<T>,
           .pack = pack<T>,
-          .outer = outer<T>,
-          .outer_scratch = outer_scratch<T>,
+          .outer_bytes = outer_bytes<T>,
+          .outer_pack = outer_pack<T>,
+          .outer_add = outer_add<T>,
           .column_sum = column_sum<T>};
 }
 

@@ -231,13 +231,13 @@ template <class T>
   }
 }
 
-/// Row-major b [K,N] as panels `panel` elements apart, row after row, so that memory is read in
-/// order.
+/// Rows [k0, k1) of row-major b [K,N] into panels `panel` elements apart, row after row, so that
+/// memory is read in order. k0 is even.
 template <class T>
-inline void pack_rows(const T* b, int64_t b_stride, int64_t K, int64_t N, T* packed,
-                      int64_t panel) {
+inline void pack_rows(const T* b, int64_t b_stride, int64_t k0, int64_t k1, int64_t K, int64_t N,
+                      T* packed, int64_t panel) {
   const int64_t full = N / kPanel, rest = N % kPanel;
-  for (int64_t k = 0; k < K; k += kPair<T>) {
+  for (int64_t k = k0; k < k1; k += kPair<T>) {
     const bool single = k + 1 == K;
     const T* from = b + k * b_stride;
     T* to = packed + k * kPanel;
@@ -260,7 +260,8 @@ inline void pack(const T* b, int64_t b_stride, bool transposed, int64_t K, int64
                  int64_t p1, T* packed) {
   const int64_t panel = padded<T>(K) * kPanel, end = smaller(p1 * kPanel, N);
   if (!transposed)
-    return pack_rows(b + p0 * kPanel, b_stride, K, end - p0 * kPanel, packed + p0 * panel, panel);
+    return pack_rows(b + p0 * kPanel, b_stride, 0, K, K, end - p0 * kPanel, packed + p0 * panel,
+                     panel);
   for (int64_t p = p0; p < p1; ++p) {
     T* to = packed + p * panel;
     const T* from = b + p * kPanel * b_stride;
@@ -299,16 +300,16 @@ template <class T, int kRows>
   }
 }
 
-/// The first `rows` columns of row-major y [K, ...] as the A of kInterleaved tiles: strips of
-/// kTileRows<T> columns (the last one narrower), `strip` elements apart, each
+/// Rows [k0, k1) of the first `rows` columns of row-major y [K, ...] as the A of kInterleaved
+/// tiles: strips of kTileRows<T> columns (the last one narrower), `strip` elements apart, each
 /// [ceil(K / pair)][columns][pair]. Row after row, so memory is read in order.
 template <class T>
-inline void pack_strips(const T* y, int64_t y_stride, int64_t K, int64_t rows,
-                        TileOperand<T>* packed, int64_t strip) {
+inline void pack_strips(const T* y, int64_t y_stride, int64_t k0, int64_t k1, int64_t K,
+                        int64_t rows, TileOperand<T>* packed, int64_t strip) {
   constexpr int kRows = kTileRows<T>;
   const int64_t full = rows / kRows * kRows;
   const int rest = int(rows - full);
-  for (int64_t k = 0; k < K; k += kPair<T>) {
+  for (int64_t k = k0; k < k1; k += kPair<T>) {
     const bool single = k + 1 == K;
     const T* from = y + k * y_stride;
     for (int64_t r = 0; r < kPair<T>; ++r) fetch(from + (kRowsAhead + r) * y_stride, rows);
