@@ -158,14 +158,15 @@ static void block(const ConvArgs<T>& g, int64_t b, int64_t y0, int64_t y1, int64
                                      .b_segment = padded<T>(depth) * kPanel,
                                      .K = depth,
                                      .segments = 3,
-                                     .accumulate = false,
+                                     .init = nullptr,
+                                     .init_stride = 0,
                                      .c = corner,
                                      .c_stride = kColumns});
-        for (int i = 0; i < tile_rows; ++i) {
-          if (g.head.y)
+        if (g.head.y) {
+          for (int i = 0; i < tile_rows; ++i)
             add_to_head(g, corner + i * kColumns, n, tile_columns, pixel + i, totals + x + i);
-          else
-            finish.row(corner + i * kColumns, pixel + i, n, tile_columns);
+        } else {
+          finish.tile(corner, kColumns, pixel, tile_rows, n, tile_columns);
         }
       }
     }
@@ -261,7 +262,8 @@ static void gradient(const ConvGradientArgs<T>& g, int64_t r0, int64_t r1, int64
                  .b_segment = kPhases<T> * x_row,
                  .K = g.W,
                  .segments = int(count),
-                 .accumulate = true,
+                 .init = sums + (o * 9 + ky * 3 + kx) * width + p * kPanel,
+                 .init_stride = 9 * width,
                  .c = sums + (o * 9 + ky * 3 + kx) * width + p * kPanel,
                  .c_stride = 9 * width});
         }

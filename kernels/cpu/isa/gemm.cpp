@@ -36,12 +36,21 @@ static int64_t block_scratch(int64_t rows, int64_t panels, int64_t K) {
   return strip + sums;
 }
 
+/// Whether the sums are the result but for the bias, which they can begin with: then tiles write c
+/// themselves.
+template <class T>
+static bool is_plain(const Epilogue<T>& e) {
+  return sizeof(T) == sizeof(Acc<T>) && e.activation == Activation::none && !e.pre_activation &&
+         !e.gamma && !e.mask && !e.residual && !e.residual2;
+}
+
 template <class T>
 static void block(const GemmArgs<T>& g, int64_t m0, int64_t m1, int64_t p0, int64_t p1,
                   Acc<T>* scratch) {
   constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>;
   constexpr int kColumns = kPanels * kPanel;
   const Finish<T> finish{g.epilogue, g.c, g.c_stride};
+  const bool plain = is_plain(g.epilogue);
   const int64_t padded_k = padded<T>(g.K);
   const bool split = g.K > kBlockK<T>;
   Acc<T>* const strip = scratch;
@@ -58,24 +67,36 @@ static void block(const GemmArgs<T>& g, int64_t m0, int64_t m1, int64_t p0, int6
       const auto* a = operand(g.a + m * g.a_stride + k0, a_stride, rows, depth, strip);
       for (int64_t p = p0; p < p1; p += kPanels) {
         const int panels = int(smaller(kPanels, p1 - p));
-        Acc<T>* c = split ? sums + (m - m0) * sums_stride + (p - p0) * kPanel : corner;
-        const int64_t c_stride = split ? sums_stride : kColumns;
-        if (last) fetch_for_writing(g.c + m * g.c_stride + p * kPanel, g.c_stride, rows, panels);
-        run_tile<T, Operand::kRows>(rows, panels,
-                                    {.a = a,
-                                     .a_stride = a_stride,
-                                     .a_offset = kNoOffset,
-                                     .b = g.b + (p * padded_k + k0) * kPanel,
-                                     .b_panel = padded_k * kPanel,
-                                     .b_segment = 0,
-                                     .K = depth,
-                                     .segments = 1,
-                                     .accumulate = k0 > 0,
-                                     .c = c,
-                                     .c_stride = c_stride});
-        if (!last) continue;
         const int64_t n = p * kPanel, columns = smaller(panels * kPanel, g.N - n);
-        for (int i = 0; i < rows; ++i) finish.row(c + i * c_stride, m + i, n, columns);
+        const bool direct = plain && columns == panels * kPanel;
+        T* const c = g.c + m * g.c_stride + n;
+        TileArgs<T> tile{.a = a,
+                         .a_stride = a_stride,
+                         .a_offset = kNoOffset,
+                         .b = g.b + (p * padded_k + k0) * kPanel,
+                         .b_panel = padded_k * kPanel,
+                         .b_segment = 0,
+                         .K = depth,
+                         .segments = 1,
+                         .init = nullptr,
+                         .init_stride = 0,
+                         .c = split ? sums + (m - m0) * sums_stride + (n - p0 * kPanel) : corner,
+                         .c_stride = split ? sums_stride : kColumns};
+        if (k0 > 0) {
+          tile.init = tile.c;
+          tile.init_stride = tile.c_stride;
+        }
+        if constexpr (sizeof(T) == sizeof(Acc<T>)) {
+          if (direct && k0 == 0) tile.init = g.epilogue.bias ? g.epilogue.bias + n : nullptr;
+          if (direct && last) {
+            tile.c = c;
+            tile.c_stride = g.c_stride;
+          }
+        }
+        if (last) fetch_for_writing(c, g.c_stride, rows, panels);
+        run_tile<T, Operand::kRows>(rows, panels, tile);
+        if (!last || direct) continue;
+        finish.tile(tile.c, tile.c_stride, m, rows, n, columns);
       }
     }
   }
@@ -95,18 +116,20 @@ static void product(const T* a, int64_t a_stride, const T* b, int64_t panel_stri
       int64_t stride = a_stride;
       const auto* from = operand(a + m * a_stride + k0, stride, tile_rows, depth, strip);
       for (int64_t p = 0; p < panels; p += kPanels)
-        run_tile<T, Operand::kRows>(tile_rows, int(smaller(kPanels, panels - p)),
-                                    {.a = from,
-                                     .a_stride = stride,
-                                     .a_offset = kNoOffset,
-                                     .b = b + p * panel_stride + k0 * kPanel,
-                                     .b_panel = panel_stride,
-                                     .b_segment = 0,
-                                     .K = depth,
-                                     .segments = 1,
-                                     .accumulate = accumulate || k0 > 0,
-                                     .c = c + m * c_stride + p * kPanel,
-                                     .c_stride = c_stride});
+        run_tile<T, Operand::kRows>(
+            tile_rows, int(smaller(kPanels, panels - p)),
+            {.a = from,
+             .a_stride = stride,
+             .a_offset = kNoOffset,
+             .b = b + p * panel_stride + k0 * kPanel,
+             .b_panel = panel_stride,
+             .b_segment = 0,
+             .K = depth,
+             .segments = 1,
+             .init = accumulate || k0 > 0 ? c + m * c_stride + p * kPanel : nullptr,
+             .init_stride = c_stride,
+             .c = c + m * c_stride + p * kPanel,
+             .c_stride = c_stride});
     }
   }
 }
@@ -161,7 +184,8 @@ static void outer_add(const OuterArgs<T>& o, const std::byte* packed, int64_t de
                                           .b_segment = 0,
                                           .K = depth,
                                           .segments = 1,
-                                          .accumulate = accumulate && !edge,
+                                          .init = accumulate && !edge ? out : nullptr,
+                                          .init_stride = o.out_stride,
                                           .c = edge ? corner : out,
                                           .c_stride = edge ? kColumns : o.out_stride});
       if (!edge) continue;

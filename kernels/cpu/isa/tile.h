@@ -58,8 +58,8 @@ constexpr int64_t kAhead = 16;
 /// pack_strips, [K / pair][rows][pair].
 enum class Operand { kRows, kInterleaved };
 
-/// c[i, j] = or += sum over s < segments, k < K of a_s[i, k] b_s[k, j]. A GEMM has one segment;
-/// a 3x3 convolution has one for each input row, of 3 C terms.
+/// c[i, j] = init[i, j] + sum over s < segments, k < K of a_s[i, k] b_s[k, j]. A GEMM has one
+/// segment; a 3x3 convolution has one for each input row, of 3 C terms.
 template <class T>
 struct TileArgs {
   const TileOperand<T>* a;
@@ -70,7 +70,8 @@ struct TileArgs {
   int64_t b_segment;
   int64_t K;
   int segments;
-  bool accumulate;
+  const Acc<T>* init;  // what the sums begin with, or null: zero
+  int64_t init_stride;
   Acc<T>* c;
   int64_t c_stride;
 };
@@ -150,7 +151,7 @@ struct Tile {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v)
-        c[i][v] = t.accumulate ? load(t.c + i * t.c_stride + v * kLanes<T>) : V{};
+        c[i][v] = t.init ? load(t.init + i * t.init_stride + v * kLanes<T>) : V{};
     const int64_t stride = t.a_stride, panel = t.b_panel, pairs = t.K / kPair<T>;
     Acc<T>* const to = t.c;  // read before the stores below, which might alias t
     const int64_t to_stride = t.c_stride;
@@ -322,7 +323,7 @@ inline void pack_strips(const T* y, int64_t y_stride, int64_t k0, int64_t k1, in
   }
 }
 
-/// One row of finished sums through the epilogue into c. `n` is the column of sums[0].
+/// Finished sums through the epilogue into c.
 template <class T>
 struct Finish {
   const Epilogue<T>& e;
@@ -348,16 +349,17 @@ struct Finish {
     return s;
   }
 
-  template <class... Count>
-  [[gnu::always_inline]] void lanes(const Acc<T>* sums, int64_t m, int64_t n,
-                                    Count... count) const {
-    store(c + m * c_stride + n, value(e, load(sums), m, n, c_stride, count...), count...);
-  }
-
-  void row(const Acc<T>* sums, int64_t m, int64_t n, int64_t columns) const {
-    int64_t j = 0;
-    for (; j + kLanes<T> <= columns; j += kLanes<T>) lanes(sums + j, m, n + j);
-    if (j < columns) lanes(sums + j, m, n + j, int(columns - j));
+  /// A tile of sums whose first one belongs to row m, column n of c.
+  void tile(const Acc<T>* sums, int64_t sums_stride, int64_t m, int rows, int64_t n,
+            int64_t columns) const {
+    // The lines were asked for before the tile was computed and wait in the second-level cache.
+    fetch_for_writing(c + m * c_stride + n, c_stride, rows, int((columns + kPanel - 1) / kPanel));
+    for (int i = 0; i < rows; ++i)
+      each_vector<T>(columns, [&](int64_t j, auto... count) {
+        store(c + (m + i) * c_stride + n + j,
+              value(e, load(sums + i * sums_stride + j), m + i, n + j, c_stride, count...),
+              count...);
+      });
   }
 };
 
