@@ -130,6 +130,7 @@ static void block(const ConvArgs<T>& g, int64_t b, int64_t y0, int64_t y1, int64
   Acc<T>* const line = scratch + 3 * row_size;
   Acc<T>* const totals = line + sums_for<T>(g.x.width * C);
   const Finish<T> finish{g.epilogue, g.y, g.OC};
+  const bool plain = is_plain(g.epilogue) && !g.head.y;
   const int64_t panels = (g.OC + kPanel - 1) / kPanel, panel = 3 * padded<T>(depth) * kPanel;
   const int64_t tiles = (columns + kRows - 1) / kRows;  // of equal widths, or one less
   alignas(64) Acc<T> corner[kRows * kColumns];
@@ -149,19 +150,28 @@ static void block(const ConvArgs<T>& g, int64_t b, int64_t y0, int64_t y1, int64
         const int tile_rows = int(columns * (tile + 1) / tiles - x);
         const int64_t pixel = (b * g.H + y) * g.W + x0 + x;
         if (!g.head.y) fetch_for_writing(g.y + pixel * g.OC + n, g.OC, tile_rows, tile_panels);
-        run_tile<T, Operand::kRows>(tile_rows, tile_panels,
-                                    {.a = rows + x * C,
-                                     .a_stride = C,
-                                     .a_offset = offsets,
-                                     .b = g.weight + p * panel,
-                                     .b_panel = panel,
-                                     .b_segment = padded<T>(depth) * kPanel,
-                                     .K = depth,
-                                     .segments = 3,
-                                     .init = nullptr,
-                                     .init_stride = 0,
-                                     .c = corner,
-                                     .c_stride = kColumns});
+        TileArgs<T> sums{.a = rows + x * C,
+                         .a_stride = C,
+                         .a_offset = offsets,
+                         .b = g.weight + p * panel,
+                         .b_panel = panel,
+                         .b_segment = padded<T>(depth) * kPanel,
+                         .K = depth,
+                         .segments = 3,
+                         .init = nullptr,
+                         .init_stride = 0,
+                         .c = corner,
+                         .c_stride = kColumns};
+        const bool direct = plain && tile_columns == tile_panels * kPanel;
+        if constexpr (sizeof(T) == sizeof(Acc<T>)) {
+          if (direct) {
+            sums.init = g.epilogue.bias ? g.epilogue.bias + n : nullptr;
+            sums.c = g.y + pixel * g.OC + n;
+            sums.c_stride = g.OC;
+          }
+        }
+        run_tile<T, Operand::kRows>(tile_rows, tile_panels, sums);
+        if (direct) continue;
         if (g.head.y) {
           for (int i = 0; i < tile_rows; ++i)
             add_to_head(g, corner + i * kColumns, n, tile_columns, pixel + i, totals + x + i);

@@ -36,14 +36,6 @@ static int64_t block_scratch(int64_t rows, int64_t panels, int64_t K) {
   return strip + sums;
 }
 
-/// Whether the sums are the result but for the bias, which they can begin with: then tiles write c
-/// themselves.
-template <class T>
-static bool is_plain(const Epilogue<T>& e) {
-  return sizeof(T) == sizeof(Acc<T>) && e.activation == Activation::none && !e.pre_activation &&
-         !e.gamma && !e.mask && !e.residual && !e.residual2;
-}
-
 template <class T>
 static void block(const GemmArgs<T>& g, int64_t m0, int64_t m1, int64_t p0, int64_t p1,
                   Acc<T>* scratch) {

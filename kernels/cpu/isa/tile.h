@@ -323,6 +323,14 @@ inline void pack_strips(const T* y, int64_t y_stride, int64_t k0, int64_t k1, in
   }
 }
 
+/// Whether the sums are the result but for the bias, which they can begin with: then tiles write c
+/// themselves.
+template <class T>
+inline bool is_plain(const Epilogue<T>& e) {
+  return sizeof(T) == sizeof(Acc<T>) && e.activation == Activation::none && !e.pre_activation &&
+         !e.gamma && !e.mask && !e.residual && !e.residual2;
+}
+
 /// Finished sums through the epilogue into c.
 template <class T>
 struct Finish {
