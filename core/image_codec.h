@@ -12,7 +12,7 @@ namespace fathom::codec {
 /// The decoders behind core/image.h. Each returns the pixels as stored, row-major [height, width,
 /// channels], with the size that the header declares; each throws Error with the reason alone.
 
-/// libjpeg-turbo where it was found (FATHOM_JPEG), else stb_image. Always RGB.
+/// libjpeg-turbo. Always RGB.
 std::vector<uint8_t> decode_jpeg(std::span<const std::byte> file, const ImageHeader& header);
 
 /// stb_image: PNG, BMP, TGA. `channels` is 1 or 3; alpha is dropped, 16 bits become 8.

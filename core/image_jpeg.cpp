@@ -1,6 +1,3 @@
-// JPEG through libjpeg-turbo. Built without it, core/image_stb.cpp has decode_jpeg.
-#ifdef FATHOM_JPEG
-
 #include <csetjmp>
 #include <cstdio>
 #include <memory>
@@ -116,5 +113,3 @@ std::vector<uint8_t> decode_jpeg(Bytes file, const ImageHeader& header) {
 }
 
 }  // namespace fathom::codec
-
-#endif

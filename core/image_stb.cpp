@@ -35,9 +35,7 @@ static void* stb_reallocate(void* old, size_t old_size, size_t size) {
 #define STBI_NO_PIC
 #define STBI_NO_PNM  // 2.27 reads 16-bit maps byte-swapped and beyond their end
 #define STBI_NO_LINEAR
-#ifdef FATHOM_JPEG
-#define STBI_NO_JPEG
-#endif
+#define STBI_NO_JPEG  // 2.27 reads out of bounds on damaged Huffman tables
 #define STBI_MAX_DIMENSIONS (1 << 24)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
@@ -76,16 +74,5 @@ std::vector<uint8_t> decode_stb(Bytes file, const ImageHeader& header, int chann
 std::vector<uint16_t> decode_stb16(Bytes file, const ImageHeader& header, int channels) {
   return decode<uint16_t>(file, header, channels, stbi_load_16_from_memory);
 }
-
-#ifndef FATHOM_JPEG
-std::vector<uint8_t> decode_jpeg(Bytes file, const ImageHeader& header) {
-  // stb_image fills what is missing with grey and does not tell; the end marker is the one hint.
-  bool ended = false;
-  for (size_t at = file.size(); at >= 2 && !ended; --at)
-    ended = file[at - 2] == std::byte(0xff) && file[at - 1] == std::byte(0xd9);
-  check(ended, "the JPEG ends early: it has no end marker");
-  return decode<uint8_t>(file, header, 3, stbi_load_from_memory);
-}
-#endif
 
 }  // namespace fathom::codec

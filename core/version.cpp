@@ -8,11 +8,7 @@ std::string revision() { return FATHOM_REVISION; }
 std::string build_summary() {
   std::string text;
   text += "compiler: " + std::string(__VERSION__) + "\n";
-#ifdef FATHOM_JPEG
   text += "jpeg: libjpeg-turbo\n";
-#else
-  text += "jpeg: stb_image\n";
-#endif
   text += "cpu: " FATHOM_ISAS "\n";
   text += "cuda: " FATHOM_CUDA_STATE "\n";
 #ifdef FATHOM_SANITIZE

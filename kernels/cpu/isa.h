@@ -47,16 +47,26 @@ const Table& pick(const Table& generic, const Table& avx2, const Table& avx512,
 
 #if defined(__x86_64__)
 /// Declares the tables of a family and the function `family()` that returns the one in use.
-#define FATHOM_ISA_TABLES(Table, family)                                             \
-  namespace generic { extern const Table family; }                                   \
-  namespace avx2 { extern const Table family; }                                      \
-  namespace avx512 { extern const Table family; }                                    \
-  namespace avx512bf16 { extern const Table family; }                                \
-  inline const Table& family() {                                                     \
-    return pick(generic::family, avx2::family, avx512::family, avx512bf16::family);  \
+#define FATHOM_ISA_TABLES(Table, family)                                            \
+  namespace generic {                                                               \
+  extern const Table family;                                                        \
+  }                                                                                 \
+  namespace avx2 {                                                                  \
+  extern const Table family;                                                        \
+  }                                                                                 \
+  namespace avx512 {                                                                \
+  extern const Table family;                                                        \
+  }                                                                                 \
+  namespace avx512bf16 {                                                            \
+  extern const Table family;                                                        \
+  }                                                                                 \
+  inline const Table& family() {                                                    \
+    return pick(generic::family, avx2::family, avx512::family, avx512bf16::family); \
   }
 #else
-#define FATHOM_ISA_TABLES(Table, family)              \
-  namespace generic { extern const Table family; }    \
+#define FATHOM_ISA_TABLES(Table, family) \
+  namespace generic {                    \
+  extern const Table family;             \
+  }                                      \
   inline const Table& family() { return generic::family; }
 #endif

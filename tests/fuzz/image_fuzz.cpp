@@ -84,12 +84,12 @@ static void attempt(int64_t allowed, Read read) {
 // What a header may cost: an error message and the dictionary of a .npy file.
 static constexpr int64_t kFixed = 64 << 10;
 
-// Decoding may take 48 bytes a pixel of the picture padded to blocks of 32, 8 bytes a byte of the
-// file and 2 MiB, in all stages together; only a file whose header is sound may take them.
+// Decoding may take 32 bytes a pixel of the picture padded by 32, 8 bytes a byte of the file and
+// 256 KiB, in all stages together; only a file whose header is sound may take them.
 static int64_t allowed_for(Bytes file) {
   try {
     const ImageSize size = read_image_size(file, "fuzz", kOptions);
-    return 48 * (size.height + 32) * (size.width + 32) + 8 * int64_t(file.size()) + (2 << 20);
+    return 32 * (size.height + 32) * (size.width + 32) + 8 * int64_t(file.size()) + (256 << 10);
   } catch (const Error&) {
     return kFixed;
   }

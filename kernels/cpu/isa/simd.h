@@ -282,7 +282,8 @@ template <class V>
 }
 
 /// x Phi(x) with the normal distribution function Phi: the erf form of GELU. f32: error below one
-/// ulp for x > 0, below 4e-8 for x < 0. Source: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016).
+/// ulp for x > 0, below 4e-8 for x < 0. Source: Hendrycks and Gimpel, "Gaussian Error Linear Units"
+/// (2016).
 [[gnu::always_inline]] inline Vec<float> gelu(Vec<float> x) {
   const Vec<float> a = abs(x);  // Phi(-a) = tails / 2, so no sum cancels on either side
   return fma(a * -0.5f, normal_tails(a), relu(x));
