@@ -49,6 +49,8 @@ struct Opening {
   template <std::convertible_to<std::string_view> Text>
   Opening(const Text& text, std::source_location where = std::source_location::current())
       : text(text), where(where) {}
+  Opening(std::string_view text, std::source_location where = std::source_location::current())
+      : text(text), where(where) {}
 };
 
 /// Throws Error with the parts printed in order.

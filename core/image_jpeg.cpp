@@ -76,7 +76,8 @@ static bool run(JpegDecoder& decoder, Bytes file, const ImageHeader& header, uin
   info.progress = &decoder.progress;
   jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(file.data()), file.size());
   jpeg_read_header(&info, TRUE);
-  if (info.image_height != header.height || info.image_width != header.width) {
+  if (info.image_height != header.height || info.image_width != header.width ||
+      info.num_components != header.channels) {
     std::snprintf(decoder.message, sizeof decoder.message, "two different frame headers");
     return false;
   }

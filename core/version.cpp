@@ -8,7 +8,11 @@ std::string revision() { return FATHOM_REVISION; }
 std::string build_summary() {
   std::string text;
   text += "compiler: " + std::string(__VERSION__) + "\n";
+#ifdef FATHOM_JPEG
   text += "jpeg: libjpeg-turbo\n";
+#else
+  text += "jpeg: none\n";
+#endif
   text += "cpu: " FATHOM_ISAS "\n";
   text += "cuda: " FATHOM_CUDA_STATE "\n";
 #ifdef FATHOM_SANITIZE

@@ -29,6 +29,7 @@ run_case() {
 run_tests() {
   local status=0 xml=$work/report.xml counts
   echo "-- $*"
+  rm -f "$xml"
   "$@" --reporter xml --out "$xml" || status=$?
   counts=$(grep -o '<OverallResultsCases [^>]*' "$xml" | tail -n 1 || true)
   if [[ $counts =~ successes=\"([0-9]+)\"\ failures=\"([0-9]+)\" ]]; then
@@ -63,6 +64,9 @@ scripts/install_packages.sh
 echo "building: release"
 build release all
 run_tests build/release/fathom_tests
+# The CUDA kernels on the CPU; built where CUDA's headers are.
+host_tests=build/release/tests/kernel_host/fathom_host_tests
+[ ! -x $host_tests ] || run_tests $host_tests
 
 if [ $sanitizers -eq 1 ]; then
   fuzzers=()

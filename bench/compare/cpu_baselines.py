@@ -335,9 +335,10 @@ def configurations(args, threads):
     return {k: v for k, v in out.items() if v[2] in args.groups}
 
 
-# Against the f32 reference, as a share of its root mean square. Rounding of f32 through the network
-# is near 1e-6; bf16 has 8 bits, and errors of many layers add up.
-AGREEMENT = {"f32": 1e-4, "train": 1e-2, "bf16": 5e-2}
+# Relative error in the root mean square, against PyTorch f32. Output: PyTorch f32 is 1e-6 from f64.
+# Gradient: f32 flips some ReLUs of f64; three PyTorch variants were 0.6e-3 to 1.1e-3 from f64, and two
+# results may differ by twice that. bf16 has 8 bits; PyTorch's own error is 4e-3.
+AGREEMENT = {"f32": 1e-5, "train": 2.5e-3, "bf16": 1e-2}
 
 
 def disagreement(worker, cache, reference):

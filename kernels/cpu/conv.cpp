@@ -92,8 +92,7 @@ void conv3x3(const ConvArgs<T>& g) {
   const int64_t slabs = ceil_div(g.H, rows);
 
   parallel_for(g.B * slabs * strips, 1, [&](int64_t begin, int64_t end) {
-    auto* memory =
-        scratch<typename AccumulateIn<T>::type>(Scratch::task, kernels.block_scratch(g, columns));
+    auto* memory = scratch<Sum<T>>(Scratch::task, kernels.block_scratch(g, columns));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / (slabs * strips), y0 = task / strips % slabs * rows;
       const int64_t x0 = task % strips * columns;
@@ -106,7 +105,6 @@ constexpr int64_t kGradientOutputs = 70, kGradientInputs = 64, kGradientTasks = 
 
 template <class T>
 void conv3x3_weight_gradient(const ConvGradientArgs<T>& g) {
-  using Sum = typename AccumulateIn<T>::type;
   const ConvTable<T>& kernels = table<T>();
   const int64_t IC = g.x.channels, count = g.OC * 9 * IC;
   const int64_t output_blocks = ceil_div(g.OC, kGradientOutputs);
@@ -116,10 +114,10 @@ void conv3x3_weight_gradient(const ConvGradientArgs<T>& g) {
   // A slice sums 2000 pixels or more, so that adding the slices is a small part of the work.
   const int64_t slice = slice_rows(g.B * g.H, ceil_div(2000, g.W), kGradientTasks / blocks);
   const int64_t slices = ceil_div(g.B * g.H, slice);
-  Sum* partials = slices == 1 ? g.dweight : scratch<Sum>(Scratch::partials, slices * count);
+  Sum<T>* partials = slices == 1 ? g.dweight : scratch<Sum<T>>(Scratch::partials, slices * count);
 
   parallel_for(slices * blocks, 1, [&](int64_t begin, int64_t end) {
-    Sum* memory = scratch<Sum>(Scratch::task, kernels.gradient_scratch(g, outputs, inputs));
+    Sum<T>* memory = scratch<Sum<T>>(Scratch::task, kernels.gradient_scratch(g, outputs, inputs));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t s = task / blocks, block = task % blocks;
       const int64_t o = block % output_blocks * outputs, i = block / output_blocks * inputs;

@@ -48,21 +48,20 @@ struct ConvGradientArgs {
   const T* dy;       // [B,H,W,OC]
   const T* dy_mask;  // like dy, or null: where dy_mask <= 0, dy counts as 0
   int64_t B, H, W, OC;
-  typename AccumulateIn<T>::type* dweight;  // [OC,3,3,IC]
+  Sum<T>* dweight;  // [OC,3,3,IC]
 };
 
 template <class T>
 struct ConvTable {
-  using Sum = typename AccumulateIn<T>::type;
   int tile_rows;
   /// Rows [y0, y1), columns [x0, x1) of image b.
   void (*block)(const ConvArgs<T>&, int64_t b, int64_t y0, int64_t y1, int64_t x0, int64_t x1,
-                Sum* scratch);
+                Sum<T>* scratch);
   int64_t (*block_scratch)(const ConvArgs<T>&, int64_t columns);
   /// The part of dweight that rows [r0, r1) of all B * H rows give, for the output channels
   /// [o0, o1) and input channels [i0, i1); overwrites that block of dweight.
   void (*gradient)(const ConvGradientArgs<T>&, int64_t r0, int64_t r1, int64_t o0, int64_t o1,
-                   int64_t i0, int64_t i1, Sum* scratch);
+                   int64_t i0, int64_t i1, Sum<T>* scratch);
   int64_t (*gradient_scratch)(const ConvGradientArgs<T>&, int64_t outputs, int64_t inputs);
 };
 

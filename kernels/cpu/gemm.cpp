@@ -69,8 +69,7 @@ void gemm(const GemmArgs<T>& g) {
     for (int64_t task = begin; task < end; ++task) {  // neighbours share their part of B
       const int64_t m0 = task % row_tasks * rows, p0 = task / row_tasks * panels;
       const int64_t m1 = std::min(m0 + rows, g.M), p1 = std::min(p0 + panels, all_panels);
-      auto* memory = scratch<typename AccumulateIn<T>::type>(
-          Scratch::task, kernels.block_scratch(m1 - m0, p1 - p0, g.K));
+      auto* memory = scratch<Sum<T>>(Scratch::task, kernels.block_scratch(m1 - m0, p1 - p0, g.K));
       kernels.block(g, m0, m1, p0, p1, memory);
     }
   });
@@ -82,7 +81,6 @@ constexpr int64_t kOuterTasks = 64, kOuterSlice = 512;
 
 template <class T>
 void outer_sum(const OuterArgs<T>& o) {
-  using Sum = typename AccumulateIn<T>::type;
   const GemmTable<T>& kernels = table<T>();
   const int64_t rows = std::min(o.I, kOuterBlock), columns = std::min(o.J, kOuterColumns);
   const int64_t row_blocks = ceil_div(o.I, rows), column_blocks = ceil_div(o.J, columns);
@@ -90,11 +88,11 @@ void outer_sum(const OuterArgs<T>& o) {
   const int64_t slice = slice_rows(o.M, kOuterSlice, kOuterTasks / blocks);
   const int64_t slices = ceil_div(o.M, slice);
   const bool direct = slices == 1;
-  Sum* partials = direct ? o.out : scratch<Sum>(Scratch::partials, slices * o.I * o.J);
+  Sum<T>* partials = direct ? o.out : scratch<Sum<T>>(Scratch::partials, slices * o.I * o.J);
   check(direct || o.out_stride == o.J, "outer_sum: out must have no gaps");
 
   parallel_for(slices * blocks, 1, [&](int64_t begin, int64_t end) {
-    Sum* memory = scratch<Sum>(Scratch::task, kernels.outer_scratch(rows, columns));
+    Sum<T>* memory = scratch<Sum<T>>(Scratch::task, kernels.outer_scratch(rows, columns));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t s = task / blocks, i = task % blocks % row_blocks * rows;
       const int64_t j = task % blocks / row_blocks * columns;
@@ -108,11 +106,9 @@ void outer_sum(const OuterArgs<T>& o) {
 }
 
 template <class T>
-void column_sum(const T* x, int64_t x_stride, int64_t M, int64_t J,
-                typename AccumulateIn<T>::type* out) {
-  using Sum = typename AccumulateIn<T>::type;
+void column_sum(const T* x, int64_t x_stride, int64_t M, int64_t J, Sum<T>* out) {
   const int64_t slice = slice_rows(M, 256, 64), slices = ceil_div(M, slice);
-  Sum* partials = scratch<Sum>(Scratch::partials, slices * J);
+  Sum<T>* partials = scratch<Sum<T>>(Scratch::partials, slices * J);
   parallel_for(slices, 1, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s)
       table<T>().column_sum(x + s * slice * x_stride, x_stride, std::min(slice, M - s * slice), J,
@@ -127,7 +123,7 @@ void column_sum(const T* x, int64_t x_stride, int64_t M, int64_t J,
   template void unpack_transposed<T>(const T*, int64_t, int64_t, T*);   \
   template void gemm<T>(const GemmArgs<T>&);                            \
   template void outer_sum<T>(const OuterArgs<T>&);                      \
-  template void column_sum<T>(const T*, int64_t, int64_t, int64_t, typename AccumulateIn<T>::type*);
+  template void column_sum<T>(const T*, int64_t, int64_t, int64_t, Sum<T>*);
 FATHOM_INSTANTIATE(float)
 FATHOM_INSTANTIATE(double)
 FATHOM_INSTANTIATE(Bf16)

@@ -5,24 +5,6 @@
 
 namespace fathom::cpu {
 
-/// The type that the hot loops use for an element: the same bytes.
-template <class T>
-struct KernelType {
-  using type = T;
-};
-template <>
-struct KernelType<bfloat16> {
-  using type = Bf16;
-};
-template <class T>
-auto* kernel_data(T* p) {
-  using Plain = typename KernelType<std::remove_const_t<T>>::type;
-  if constexpr (std::is_const_v<T>)
-    return reinterpret_cast<const Plain*>(p);
-  else
-    return reinterpret_cast<Plain*>(p);
-}
-
 // T is float, double or Bf16 below. No result depends on the number of threads.
 
 /// Elements of a packed [K,N] matrix: N in panels of 16, zeros at the edges.
@@ -49,7 +31,6 @@ void outer_sum(const OuterArgs<T>& args);
 
 /// out[j] = sum over m of x[m,j]: the gradient of a bias. Same order of sums for any thread count.
 template <class T>
-void column_sum(const T* x, int64_t x_stride, int64_t M, int64_t J,
-                typename AccumulateIn<T>::type* out);
+void column_sum(const T* x, int64_t x_stride, int64_t M, int64_t J, Sum<T>* out);
 
 }  // namespace fathom::cpu

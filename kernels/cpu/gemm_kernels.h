@@ -2,23 +2,13 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/by_type.h"
 #include "kernels/cpu/isa.h"
 
 namespace fathom::cpu {
 
 /// Columns of one panel of a packed matrix, for every type and instruction set.
 constexpr int kPanel = 16;
-
-/// double accumulates in double, float and Bf16 in float.
-template <class T>
-struct AccumulateIn {
-  using type = float;
-};
-template <>
-struct AccumulateIn<double> {
-  using type = double;
-};
 
 enum class Activation : uint8_t { none, relu, gelu };
 
@@ -58,7 +48,7 @@ struct OuterArgs {
   int64_t y_stride;
   const T* x;
   int64_t x_stride;
-  typename AccumulateIn<T>::type* out;
+  Sum<T>* out;
   int64_t out_stride;
   int64_t M, I, J;
 };
@@ -66,19 +56,19 @@ struct OuterArgs {
 /// The loops over one type. Scratch is 64-byte aligned and belongs to the caller.
 template <class T>
 struct GemmTable {
-  using Sum = typename AccumulateIn<T>::type;
   int tile_rows;  // rows and panels of the register tile: multiples of these are fastest
   int tile_panels;
 
   /// Rows [m0, m1) and panels [p0, p1) of a product, epilogue included.
-  void (*block)(const GemmArgs<T>&, int64_t m0, int64_t m1, int64_t p0, int64_t p1, Sum* scratch);
-  /// Elements of Sum that `block` needs in scratch.
+  void (*block)(const GemmArgs<T>&, int64_t m0, int64_t m1, int64_t p0, int64_t p1,
+                Sum<T>* scratch);
+  /// Elements of Sum<T> that `block` needs in scratch.
   int64_t (*block_scratch)(int64_t rows, int64_t panels, int64_t K);
 
   /// c[rows, 16 panels] = or += a[rows, K] b, without epilogue; b as in GemmArgs, its panels
   /// `panel_stride` elements apart. For attention: any number of rows and panels.
   void (*product)(const T* a, int64_t a_stride, const T* b, int64_t panel_stride, int64_t rows,
-                  int64_t panels, int64_t K, Sum* c, int64_t c_stride, bool accumulate);
+                  int64_t panels, int64_t K, Sum<T>* c, int64_t c_stride, bool accumulate);
 
   /// Panels [p0, p1) of b from row-major [K,N] or, transposed, from [N,K] (a weight as stored).
   void (*pack)(const T* b, int64_t b_stride, bool transposed, int64_t K, int64_t N, int64_t p0,
@@ -86,11 +76,11 @@ struct GemmTable {
 
   /// out[i0:i1, j0:j1] of an outer sum over rows [m0, m1); overwrites out.
   void (*outer)(const OuterArgs<T>&, int64_t m0, int64_t m1, int64_t i0, int64_t i1, int64_t j0,
-                int64_t j1, Sum* scratch);
+                int64_t j1, Sum<T>* scratch);
   int64_t (*outer_scratch)(int64_t rows, int64_t columns);
 
   /// out[j] = sum of column j over `rows` rows.
-  void (*column_sum)(const T* x, int64_t x_stride, int64_t rows, int64_t columns, Sum* out);
+  void (*column_sum)(const T* x, int64_t x_stride, int64_t rows, int64_t columns, Sum<T>* out);
 };
 
 struct GemmKernels {

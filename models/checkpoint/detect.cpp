@@ -247,19 +247,24 @@ static Claim claim_of_metadata(const Archive& archive) {
   return claim;
 }
 
-// "3,6,9,12" -> taps 2, 5, 8, 11: HF counts the embedding as 0.
-static std::vector<int64_t> taps_of_config(const Archive& archive) {
+// Ascending numbers of blocks: our own metadata, "2,5,8,11", or HF's "3,6,9,12", which counts the
+// embedding as 0.
+static std::vector<int64_t> taps_of(const Archive& archive) {
   std::vector<int64_t> taps;
-  const std::string* const text = field(archive, "config.backbone_config.out_indices");
+  const std::string* text = field(archive, "fathom.taps");
+  const int64_t first = text == nullptr ? 1 : 0;
+  const char* const where =
+      text == nullptr ? "config.json: backbone_config.out_indices" : "metadata fathom.taps";
+  if (text == nullptr) text = field(archive, "config.backbone_config.out_indices");
   if (text == nullptr) return taps;
   const char *at = text->data(), *const end = at + text->size();
   while (at < end) {
     int64_t index = 0;
     const auto [next, error] = std::from_chars(at, end, index);
-    check(error == std::errc() && index >= 1 && (next == end || *next == ',') && taps.size() < 16,
-          archive.path, ": config.json: backbone_config.out_indices is ", shown(*text),
-          ", expected numbers from 1 up");
-    taps.push_back(index - 1);
+    check(error == std::errc() && index >= first && (next == end || *next == ',') &&
+              taps.size() < 16,
+          archive.path, ": ", where, " is ", shown(*text), ", expected numbers from ", first, " up");
+    taps.push_back(index - first);
     at = next == end ? end : next + 1;
   }
   return taps;
@@ -299,7 +304,7 @@ ModelDescription describe_model(const Archive& archive, const NameMap& names,
   model.tensors = int64_t(names.sources.size());
   for (const NameMap::Source& source : names.sources)
     if (source.complete()) model.parameters += source.shape().numel();
-  model.taps = taps_of_config(archive);
+  model.taps = taps_of(archive);
 
   Claim of_tensors{"tensor names"};
   for (const std::vector<std::string>* list : {&names.ignored, &names.extra})

@@ -7,19 +7,19 @@
 #include <vector>
 
 #include "models/checkpoint/names.h"
+#include "models/depth_kind.h"
 
 namespace fathom {
 
 enum class ModelVersion { unknown, v1, v2 };
-enum class DepthKind { unknown, relative, metric };
 std::string_view name_of(ModelVersion version);
 std::string_view name_of(DepthKind kind);
 
 /// What the user says about a checkpoint; a flag beats everything else.
 struct ModelFlags {
-  std::optional<ModelVersion> version;  // --model-version v1|v2
-  std::optional<DepthKind> kind;        // --kind relative|metric
-  std::optional<double> max_depth_m;    // --max-depth
+  std::optional<ModelVersion> version = {};  // --model-version v1|v2
+  std::optional<DepthKind> kind = {};        // --kind relative|metric
+  std::optional<double> max_depth_m = {};    // --max-depth
 };
 
 /// What a checkpoint holds: the configuration that its tensors imply, and what they cannot tell
@@ -44,7 +44,7 @@ struct ModelDescription {
   ModelVersion version = ModelVersion::unknown;
   DepthKind kind = DepthKind::unknown;
   double max_depth_m = 0;     // of a metric model; 0: unknown
-  std::vector<int64_t> taps;  // 0-based, when config.json states them
+  std::vector<int64_t> taps;  // 0-based, when the metadata or config.json state them
   std::string version_source, kind_source, max_depth_source;
 
   int64_t parameters = 0, tensors = 0;

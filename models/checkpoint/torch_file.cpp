@@ -72,8 +72,9 @@ Archive parse_torch_zip(std::span<const std::byte> bytes, const std::string& pat
 constexpr std::string_view kMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 
 bool is_torch_legacy(std::span<const std::byte> bytes) {
-  return bytes.size() >= 15 && uint8_t(bytes[0]) == 0x80 && uint8_t(bytes[2]) == 0x8a &&
-         uint8_t(bytes[3]) == 10 && as_text(bytes.subspan(4, 10)) == kMagic;
+  // Protocols 4 and 5 put a frame between the protocol and the number.
+  const std::string_view start = as_text(bytes.first(std::min<size_t>(bytes.size(), 32)));
+  return start.starts_with('\x80') && start.find(kMagic) != std::string_view::npos;
 }
 
 namespace {

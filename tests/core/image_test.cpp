@@ -270,6 +270,18 @@ TEST_CASE("image: damaged JPEG is refused, a missing end marker alone is not") {
   }
 }
 
+TEST_CASE("image: a JPEG of endless scans is refused") {
+  const std::string jpeg = content(kData / "pictures/gradient_progressive.jpg");
+  const size_t first = jpeg.find("\xff\xda");
+  // The scan ends where the tables of the next one begin.
+  const size_t next = jpeg.find("\xff\xc4", first);
+  REQUIRE(next != jpeg.npos);
+  std::string endless = jpeg.substr(0, first);
+  for (int i = 0; i < 600; ++i) endless += jpeg.substr(first, next - first);
+  endless += jpeg.substr(next);
+  CHECK_THROWS_WITH(decode(endless), Catch::Contains("more than 500 scans"));
+}
+
 TEST_CASE("image: files cut anywhere are refused") {
   const std::string name = GENERATE("rgb.png", "palette.png", "rgb.bmp", "rgb.tga", "rgb_rle.tga",
                                     "rgb.ppm", "grey16.pgm");

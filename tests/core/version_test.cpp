@@ -18,6 +18,9 @@ TEST_CASE("version: numbers, and one line for each optional part") {
 #else
   CHECK_THAT(summary, Catch::Contains("cuda: not in this build"));
 #endif
+#ifdef FATHOM_JPEG
+  CHECK_THAT(summary, Catch::Contains("jpeg: libjpeg-turbo"));
+#endif
 }
 
 }  // namespace fathom

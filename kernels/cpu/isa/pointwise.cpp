@@ -58,13 +58,15 @@ struct Pointwise {
     map([](V gate, V value) { return gate * logistic(gate) * value; }, y, h, x, x + h);
   }
   static void swiglu_backward(const T* x, const T* dy, T* dx, int64_t h) {
-    const auto gate_grad = [](V gate, V value, V dy) {
-      const V s = logistic(gate);  // d silu = s (1 + gate (1 - s))
-      return dy * value * s * (1 + gate * (1 - s));
+    const auto lanes = [=](int64_t i, auto... count) {
+      const V gate = load(x + i, count...), value = load(x + h + i, count...);
+      const V d = load(dy + i, count...), s = logistic(gate);
+      store(dx + i, d * value * s * (1 + gate * (1 - s)), count...);  // d silu / d gate
+      store(dx + h + i, d * gate * s, count...);
     };
-    const auto value_grad = [](V gate, V dy) { return dy * gate * logistic(gate); };
-    map(gate_grad, dx, h, x, x + h, dy);
-    map(value_grad, dx + h, h, x, dy);
+    int64_t i = 0;
+    for (; i + kLanes<T> <= h; i += kLanes<T>) lanes(i);
+    if (i < h) lanes(i, int(h - i));
   }
 };
 

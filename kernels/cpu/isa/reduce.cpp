@@ -17,30 +17,41 @@ static Sum<T> total(const T* x, int64_t n) {
   return sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
-// Columns in groups of four vectors that stay in registers while the rows pass.
+// The sums of kVecs vectors of columns stay in four registers while the rows pass, 4 / kVecs rows
+// at a time: whole cache lines of a narrow matrix are read in order.
+template <class T, int kVecs, class... Count>
+[[gnu::always_inline]] inline void column_group(const T* x, const T* y, Sum<T>* out, int64_t rows,
+                                                int64_t C, Count... count) {
+  constexpr int kRows = 4 / kVecs;
+  Vec<Acc<T>> s[kRows][kVecs] = {};
+  const auto add_row = [&](Vec<Acc<T>>(&sums)[kVecs], int64_t n) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) {
+      const int64_t at = n * C + v * kLanes<T>;
+      sums[v] += y ? load(x + at, count...) * load(y + at, count...) : load(x + at, count...);
+    }
+  };
+  int64_t n = 0;
+  for (; n + kRows <= rows; n += kRows)
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) add_row(s[i], n + i);
+  for (; n < rows; ++n) add_row(s[0], n);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    for (int i = 1; i < kRows; ++i) s[0][v] += s[i][v];
+    store(out + v * kLanes<T>, s[0][v], count...);
+  }
+}
+
 template <class T>
 static void columns(const T* x, const T* y, Sum<T>* out, int64_t rows, int64_t C) {
   constexpr int64_t kStep = kLanes<T>;
   int64_t c = 0;
-  for (; c + 4 * kStep <= C; c += 4 * kStep) {
-    Vec<Acc<T>> s[4] = {};
-    for (int64_t n = 0; n < rows; ++n) {
-      const T* px = x + n * C + c;
-      const T* py = y + n * C + c;
-      for (int k = 0; k < 4; ++k)
-        s[k] += y ? load(px + k * kStep) * load(py + k * kStep) : load(px + k * kStep);
-    }
-    for (int k = 0; k < 4; ++k) store(out + c + k * kStep, s[k]);
-  }
-  for (; c < C; c += kStep) {
-    const int count = int(C - c < kStep ? C - c : kStep);
-    Vec<Acc<T>> s{};
-    for (int64_t n = 0; n < rows; ++n) {
-      const Vec<Acc<T>> v = load(x + n * C + c, count);
-      s += y ? v * load(y + n * C + c, count) : v;
-    }
-    store(out + c, s, count);
-  }
+  const auto from = [&c](const T* p) { return p ? p + c : nullptr; };
+  for (; c + 4 * kStep <= C; c += 4 * kStep) column_group<T, 4>(x + c, from(y), out + c, rows, C);
+  for (; c + 2 * kStep <= C; c += 2 * kStep) column_group<T, 2>(x + c, from(y), out + c, rows, C);
+  for (; c + kStep <= C; c += kStep) column_group<T, 1>(x + c, from(y), out + c, rows, C);
+  if (c < C) column_group<T, 1>(x + c, from(y), out + c, rows, C, int(C - c));
 }
 
 template <class T>

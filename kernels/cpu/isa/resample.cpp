@@ -47,15 +47,19 @@ template <class T>
 static void blend_pixels(const Sum<T>* x, const int32_t* begin, const int32_t* index,
                          const Sum<T>* weight, int64_t width, int64_t C, T* y) {
   if (C == 1) {  // a depth map: a vector of neighbouring outputs a store
+    Acc<T> values[kLanes<T>] = {};
     for (int64_t w = 0; w < width; w += kLanes<T>) {
       const int count = int(width - w < kLanes<T> ? width - w : kLanes<T>);
-      Vec<Acc<T>> s{};
       for (int i = 0; i < count; ++i) {
-        Acc<T> v = 0;
-        for (int32_t k = begin[w + i]; k < begin[w + i + 1]; ++k) v += weight[k] * x[index[k]];
-        s[i] = v;
+        const int32_t first = begin[w + i], end = begin[w + i + 1];
+        Acc<T> s = 0;
+        if (end - first == 2)  // bilinear enlarging
+          s = weight[first] * x[index[first]] + weight[first + 1] * x[index[first + 1]];
+        else
+          for (int32_t k = first; k < end; ++k) s += weight[k] * x[index[k]];
+        values[i] = s;
       }
-      store(y + w, s, count);
+      store(y + w, load(values), count);
     }
     return;
   }

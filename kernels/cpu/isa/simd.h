@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/by_type.h"
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -36,17 +36,9 @@ struct VecOf {
 template <class T>
 using Vec = typename VecOf<T>::type;
 
-/// The type that a storage type is computed in: double for double, float for float and Bf16.
+/// The type that a stored type is computed in: double for double, float for every other.
 template <class T>
-struct AccOf {
-  using type = float;
-};
-template <>
-struct AccOf<double> {
-  using type = double;
-};
-template <class T>
-using Acc = typename AccOf<T>::type;
+using Acc = cpu::Sum<T>;
 
 /// Values that one register holds once they are in the type to compute in.
 template <class T>
@@ -87,9 +79,14 @@ template <class A>
   return v;
 }
 [[gnu::always_inline]] inline Vec<float> load(const Bf16* p) {
+#if defined(__AVX512F__)  // the conversion below becomes two halves and an insertion in GCC 12
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+#else
   VecOf<uint16_t, kVectorBytes / 2>::type half;
   __builtin_memcpy(&half, p, sizeof half);
   return bits_as<Vec<float>>(__builtin_convertvector(half, Vec<uint32_t>) << 16);
+#endif
 }
 
 [[gnu::always_inline]] inline void store(float* p, Vec<float> v) {

@@ -283,7 +283,6 @@ TEMPLATE_TEST_CASE("conv3x3: packed for the input gradient it is the adjoint", "
 
 TEMPLATE_TEST_CASE("conv3x3_weight_gradient: matches the double loop", "", float, double, Bf16) {
   using T = TestType;
-  using Sum = typename AccumulateIn<T>::type;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
   const Size sizes[] = {{1, 1, 1, 1, 1},    {1, 1, 7, 3, 5},   {2, 5, 1, 16, 33},
@@ -293,7 +292,7 @@ TEMPLATE_TEST_CASE("conv3x3_weight_gradient: matches the double loop", "", float
     for (const bool masked : {false, true}) {
       CAPTURE(name_of(isa), B, H, W, IC, OC, masked);
       Matrix<T> x(B * H * W, IC, 0, 1), dy(B * H * W, OC, 0, 2), mask(B * H * W, OC, 0, 3);
-      Matrix<Sum> dweight(OC, 9 * IC, 0, 4);
+      Matrix<Sum<T>> dweight(OC, 9 * IC, 0, 4);
       conv3x3_weight_gradient<T>(
           {.x = {.map = x.data(), .height = H, .width = W, .channels = IC, .relu = masked},
            .dy = dy.data(),
@@ -327,14 +326,13 @@ TEMPLATE_TEST_CASE("conv3x3_weight_gradient: matches the double loop", "", float
 
 TEMPLATE_TEST_CASE("conv3x3: equal bits for 1, 2 and 3 threads", "", float, double, Bf16) {
   using T = TestType;
-  using Sum = typename AccumulateIn<T>::type;
   const int64_t B = 2, H = 61, W = 67, IC = 33, OC = 31;
   Matrix<T> x(B * H * W, IC, 0, 1), dy(B * H * W, OC, 0, 2), weight(OC, 9 * IC, 0, 3),
       y(B * H * W, OC, 0, 4);
-  Matrix<Sum> dweight(OC, 9 * IC, 0, 5);
+  Matrix<Sum<T>> dweight(OC, 9 * IC, 0, 5);
   const auto w = packed(weight, IC, ConvUse::forward);
   std::vector<T> first;
-  std::vector<Sum> first_gradient;
+  std::vector<Sum<T>> first_gradient;
   for (const int threads : {1, 2, 3}) {
     const ThreadScope scope(threads);
     const ConvInput<T> input{.map = x.data(), .height = H, .width = W, .channels = IC};

@@ -213,7 +213,6 @@ TEMPLATE_TEST_CASE("gemm: equal bits for 1, 2 and 3 threads", "", float, double,
 TEMPLATE_TEST_CASE("outer_sum, column_sum: match the double loop at every odd size", "", float,
                    double, Bf16) {
   using T = TestType;
-  using Sum = typename AccumulateIn<T>::type;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
   struct Size {
@@ -229,7 +228,7 @@ TEMPLATE_TEST_CASE("outer_sum, column_sum: match the double loop at every odd si
                                {2049, 3, 1}}) {
     CAPTURE(name_of(isa), M, I, J);
     Matrix<T> y(M, I, 3, 1), x(M, J, 1, 2);
-    Matrix<Sum> out(I, J, 0, 3), columns(1, I, 0, 4);
+    Matrix<Sum<T>> out(I, J, 0, 3), columns(1, I, 0, 4);
     outer_sum<T>({.y = y.data(),
                   .y_stride = y.stride,
                   .x = x.data(),
@@ -269,11 +268,10 @@ TEMPLATE_TEST_CASE("outer_sum, column_sum: match the double loop at every odd si
 TEMPLATE_TEST_CASE("outer_sum, column_sum: equal bits for 1, 2 and 3 threads", "", float, double,
                    Bf16) {
   using T = TestType;
-  using Sum = typename AccumulateIn<T>::type;
   const int64_t M = 2111, I = 190, J = 210;
   Matrix<T> y(M, I, 0, 1), x(M, J, 0, 2);
-  Matrix<Sum> out(I, J, 0, 3), columns(1, I, 0, 4);
-  std::vector<Sum> first, first_columns;
+  Matrix<Sum<T>> out(I, J, 0, 3), columns(1, I, 0, 4);
+  std::vector<Sum<T>> first, first_columns;
   for (const int threads : {1, 2, 3}) {
     const ThreadScope scope(threads);
     outer_sum<T>({.y = y.data(),

@@ -8,18 +8,9 @@
 
 #include "core/dtype.h"
 #include "kernels/cpu/bf16.h"
-#include "kernels/cpu/isa.h"
-#include "tests/testing.h"
+#include "tests/kernels/sweeps.h"
 
 namespace fathom::cpu {
-
-/// Instruction sets that this machine can run.
-inline std::vector<Isa> test_isas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512, Isa::avx512bf16})
-    if (isa <= best_isa()) isas.push_back(isa);
-  return isas;
-}
 
 inline double to_double(float value) { return value; }
 inline double to_double(double value) { return value; }

@@ -1,0 +1,115 @@
+#!/bin/bash
+# Plants one bug at a time in a copy of a kernel, runs the tests of that kernel on the kernel host, and
+# prints what caught it. Fails if a bug passes. The build target `mutants` sets the environment:
+#   CXX, CXXFLAGS   the compiler and the flags of a checked kernel
+#   TESTS, LIBS     the objects of the test program and the libraries it links, kernels first
+#   ROOT, WORK      the source tree and a folder to work in
+#   FATHOM_MUTANTS  if set, keeps only the bugs whose name or file matches it
+set -u
+mkdir -p "$WORK/kernels/device" "$WORK/tests/kernel_host"
+missed=0 total=0
+
+while IFS='|' read -r name file source tests expression; do
+  name=$(echo $name) file=$(echo $file) source=$(echo $source)
+  [ -z "$name" ] && continue
+  [[ ! "$name|$file|$source" =~ ${FATHOM_MUTANTS:-} ]] && continue
+  [ "$source" = same ] && source=$file
+  rm -f "$WORK"/kernels/*.cu "$WORK"/kernels/device/* "$WORK"/tests/kernel_host/*
+  cp "$ROOT/$source" "$WORK/$source"
+  sed -E "$expression" "$ROOT/$file" >"$WORK/$file"
+  if cmp -s "$WORK/$file" "$ROOT/$file"; then
+    echo "BROKEN  $name: the expression changes nothing in $file"; exit 1
+  fi
+  if ! $CXX -I"$WORK" $CXXFLAGS -O1 -x c++ -c "$WORK/$source" -o "$WORK/kernel.o" 2>"$WORK/log" ||
+     ! $CXX $TESTS "$WORK/kernel.o" $LIBS -o "$WORK/run" 2>"$WORK/log"; then
+    echo "BROKEN  $name: does not build"; head -5 "$WORK/log"; exit 1
+  fi
+  total=$((total + 1))
+  result=$(timeout 60 "$WORK/run" --abort "$(echo $tests)" 2>&1); status=$?
+  if [[ "$result" == *"No tests ran"* || "$result" == *"No test cases matched"* ]]; then
+    echo "BROKEN  $name: no test is called$tests"; exit 1
+  elif [ $status -eq 0 ]; then
+    verdict="-- NOT CAUGHT"; missed=$((missed + 1))
+  elif [ $status -eq 124 ]; then
+    verdict="no end after 60 s"
+  else
+    verdict=$(echo "$result" | grep -m1 -oE '(race on|out of bounds|read of uninit|use of|misaligned|divergent|deadlock|invalid grid|wrong value|the thread ends|dynamic shared memory: |more threads|the barrier is not|[a-z_0-9]+: the address|ldmatrix_bank_conflicts == 0|block \([0-9,]+\) ends).*')
+    [ -z "$verdict" ] && verdict=$(echo "$result" | grep -m1 -A1 'FAILED:' | tail -1 | sed 's/^ */failed: /')
+  fi
+  printf '%-34s %-14s %s\n' "$name" "$(basename "${file%.*}")" "${verdict:0:120}"
+done <<'LIST'
+half of the lanes summed     | kernels/device/warp.cuh | kernels/layer_norm.cu | cuda layer_norm* | s/offset = 16/offset = 8/
+some lanes leave early       | kernels/layer_norm.cu | same | cuda layer_norm* | s/row >= rows\) return/row >= rows \|\| lane > 20) return/
+lanes of a warp diverge      | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/const float mean = warp_sum\(sum\)/s//const float mean = lane < 16 ? sum : warp_sum(sum)/
+rows past the end            | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/row >= rows/s//row > rows + 8/
+vector past the end read     | kernels/layer_norm.cu | same | cuda layer_norm* | s/if \(c < C\) load/if (c <= C) load/
+vector past the end written  | kernels/layer_norm.cu | same | cuda layer_norm* | s/if \(c >= C\) continue/if (c > C) continue/
+all rows write the first     | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/x \+= row \* C, y \+= row \* C;/s//x += row * C;/
+every lane writes statistics | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/ \&\& lane == 0\)/s//)/
+unaligned rows as vectors    | kernels/layer_norm.cu | same | cuda layer_norm* | s/bool wide = /bool wide = C % 4 == 0 || /
+padding in the variance      | kernels/layer_norm.cu | same | cuda layer_norm* | s/if \(\(s \* 32 \+ lane\) \* kWide < C\) squares/squares/
+variance not centred         | kernels/layer_norm.cu | same | cuda layer_norm* | s/const float centred = to_float\(x\[c\]\) - mean/const float centred = to_float(x[c])/
+epsilon forgotten            | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/\+ eps\)/s//)/
+elements counted twice       | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/c \+= 32\) sum/s//c += 31) sum/
+too few registers for a row  | kernels/layer_norm.cu | same | cuda layer_norm* | s/C <= 24 \* 32/C <= 25 * 32 + 8000/
+pairs of a vector swapped    | kernels/device/vector.cuh | kernels/layer_norm.cu | cuda layer_norm* | s/words.y, x\[i \+ 2\], x\[i \+ 3\]/words.z, x[i + 2], x[i + 3]/
+row below not clamped        | kernels/bilinear.cu | same | cuda bilinear* | s/min\(first \+ 1, size - 1\)/first + 1/
+first not clamped            | kernels/bilinear.cu | same | cuda bilinear* | s/fmaxf\((axis.*), 0.0f\)/(\1)/
+guard of the row off by one  | kernels/bilinear.cu | same | cuda bilinear* | s/i >= int64_t\(width\)/i > int64_t(width)/
+width taken for height       | kernels/bilinear.cu | same | cuda bilinear* | s/taps\(horizontal, column, W\)/taps(horizontal, column, H)/
+half a pixel forgotten       | kernels/bilinear.cu | same | cuda bilinear* | s/0\.5f\}/0.0f}/
+weights swapped              | kernels/bilinear.cu | same | cuda bilinear* | s/top \* \(1.0f - down.weight\)/top * down.weight/
+images not apart             | kernels/bilinear.cu | same | cuda bilinear* | s/blockIdx.z\) \* H \* W \* C \+ c/blockIdx.z) * H * W + c/
+corners not aligned          | kernels/bilinear.cu | same | cuda bilinear* | s/\(from - 1\)/(from)/
+unaligned pixels as vectors  | kernels/bilinear.cu | same | cuda bilinear* | s/if \(is_vectorised\(x, C\).*/if (C > 2)/
+copy not waited for          | kernels/attention.cu | same | cuda attention* | s/cp_async_wait<1>/cp_async_wait<2>/
+copy not committed           | kernels/attention.cu | same | cuda attention* | 0,/gpu::cp_async_commit\(\);/s///
+no barrier after the wait    | kernels/attention.cu | same | cuda attention* | /cp_async_wait<1>/{n;s/__syncthreads\(\);//}
+no barrier before the refill | kernels/attention.cu | same | cuda attention* | s/__syncthreads\(\);  \/\/ before.*//
+wrong B fragment             | kernels/attention.cu | same | cuda attention* | 0,/\{r\[0\], r\[1\]\}/s//{r[0], r[2]}/
+wrong A fragment             | kernels/attention.cu | same | cuda attention* | s/(pack2<E>\(s\[2 \* m\])\[2\], s\[2 \* m\]\[3\]/\1[3], s[2 * m][2]/
+ldmatrix not transposed      | kernels/attention.cu | same | cuda attention* | s/ldmatrix_x4_trans/ldmatrix_x4/
+keys past the end counted    | kernels/attention.cu | same | cuda attention* | s/keys_left < kKeys\)/keys_left < 0)/
+bank conflicts               | kernels/attention.cu | same | cuda attention* | s/kPitch = D \+ 8/kPitch = D + 16/
+misaligned rows              | kernels/attention.cu | same | cuda attention* | s/kPitch = D \+ 8/kPitch = D + 4/
+tile row off by one          | kernels/attention.cu | same | cuda attention* | s/lane % 16\) \* kPitch<D> \+ d/lane % 16 + 1) * kPitch<D> + d/
+copy past the end            | kernels/attention.cu | same | cuda attention* | s/first \+ row < length;/first + row <= length;/
+misaligned vector store      | kernels/attention.cu | same | cuda attention* | s/D \+ lane % 4 \* 2;/D + lane % 4 * 2 - 1;/
+queries past the end written | kernels/attention.cu | same | cuda attention* | s/if \(row >= length\) continue;//
+output not rescaled          | kernels/attention.cu | same | cuda attention* | s/o\[n\]\[2 \* half\] \*= rescale;//
+sum not rescaled             | kernels/attention.cu | same | cuda attention* | s/row_sum\[half\] \* rescale/row_sum[half]/
+sum of half the lanes        | kernels/attention.cu | same | cuda attention* | s/sum \+= __shfl_xor_sync\(gpu::kFullWarp, sum, 2\);//
+maximum of half the lanes    | kernels/attention.cu | same | cuda attention* | s/largest = fmaxf.*largest, 2\)\);//
+values are the keys          | kernels/attention.cu | same | cuda attention* | s/v = k \+ heads \* D/v = k/
+heads write one              | kernels/attention.cu | same | cuda attention* | s/row\) \* heads \+ head\) \* D/row) * heads) * D/
+images not apart             | kernels/attention.cu | same | cuda attention* | s/qkv \+ image \* length \* stride/qkv/
+lse in base two              | kernels/attention.cu | same | cuda attention* | s/log2f\(sum\)\) \* kLn2/log2f(sum))/
+too little shared memory     | kernels/attention.cu | same | cuda attention* | s/= 5 \* kTile<D> \* 2/= 5 * kTile<D> * 2 - 16/
+histogram not cleared        | kernels/median.cu | same | cuda median* | s/histogram\[2 \* thread \+ 1\] = 0;//
+plain add for atomicAdd      | kernels/median.cu | same | cuda median* | s/atomicAdd\(&(.*), 1u\);/\1 += 1u;/
+no barrier after clearing    | kernels/median.cu | same | cuda median* | 0,/__syncthreads\(\);/s///
+no barrier after counting    | kernels/median.cu | same | cuda median* | 0,/    __syncthreads\(\);\n?$/!b;x;s/^/x/;/^x{2}$/{x;s/__syncthreads\(\);//;b};x
+no barrier before totals     | kernels/median.cu | same | cuda median* | /warp_total\[warp\] = /{n;s/__syncthreads\(\);//}
+digit read before it is set  | kernels/median.cu | same | cuda median* | /rank - before - low/{n;n;s/__syncthreads\(\);//}
+two threads store the flag   | kernels/median.cu | same | cuda median* | s/if \(thread == 0\) found/if (thread <= 1) found/
+last place, not first        | kernels/median.cu | same | cuda median* | s/atomicMin\(&found, i\)/atomicExch(\&found, i)/
+upper median                 | kernels/median.cu | same | cuda median* | s/\(total - 1\) \/ 2/total \/ 2/
+NaN below                    | kernels/median.cu | same | cuda median* | s/return 0xffffffffu/return 0u/
+two zeros                    | kernels/median.cu | same | cuda median* | s/value \+ 0.0f/value/
+mask ignored in the search   | kernels/median.cu | same | cuda median* | s/\(mask == nullptr \|\| mask\[i\]\) \&\& //
+mask of the first row        | kernels/median.cu | same | cuda median* | s/if \(mask != nullptr\) mask \+= row \* N;//
+higher digit forgotten       | kernels/median.cu | same | cuda median* | s/~0u << 10/~0u << 21/
+prefix sum off by one lane   | kernels/device/warp.cuh | kernels/median.cu | cuda median* | s/lane >= offset/lane > offset/
+no barrier after init        | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/__syncthreads\(\);//
+tile used before it came     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/full\[stage\].wait\(.*//
+tile refilled while in use   | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/empty\[stage\].wait\(.*//
+wrong parity                 | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/\(round \+ 1\) % 2/round % 2/
+wrong number of bytes        | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/arrive_expect\(2 \* /arrive_expect(/
+wgmma not waited for         | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/gpu::wgmma_wait<0>\(\);//
+released before the wait     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/gpu::wgmma_wait<0>\(\);//;s/empty\[stage\].arrive\(\);/& gpu::wgmma_wait<0>();/
+wrong step of the descriptor | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/a \+ 2 \* i/a + 4 * i/
+tile read as another         | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/b_map, full\[stage\], step \* kTile, column/b_map, full[stage], column, step * kTile/
+one thread does not arrive   | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/(empty\[stage\].arrive\(\);)/if (thread != 5) \1/
+LIST
+echo "mutants: $((total - missed)) of $total caught"
+[ $missed = 0 ]
