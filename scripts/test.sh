@@ -65,7 +65,7 @@ echo "building: release"
 build release all
 run_tests build/release/fathom_tests
 # The CUDA kernels on the CPU; built where CUDA's headers are.
-host_tests=build/release/tests/kernel_host/fathom_host_tests
+host_tests=build/release/fathom_host_tests
 [ ! -x $host_tests ] || run_tests $host_tests
 
 if [ $sanitizers -eq 1 ]; then

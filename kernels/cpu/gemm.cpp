@@ -75,34 +75,87 @@ void gemm(const GemmArgs<T>& g) {
   });
 }
 
-// Blocks of an outer sum, small enough for the second-level cache together with packed x and y.
-constexpr int64_t kOuterBlock = 168, kOuterColumns = 192;
-constexpr int64_t kOuterTasks = 64, kOuterSlice = 512;
+// One block of an outer sum is this many tiles high and wide: with a packed chunk of y and x it
+// stays in the second-level cache.
+constexpr int64_t kOuterTiles = 12, kOuterPanels = 12;
+// Enough tasks for the machines that train on a CPU; a slice must outweigh adding its sums.
+constexpr int64_t kOuterTasks = 24, kOuterSlice = 512;
+constexpr int64_t kChunksAtOnce = 4, kPackRows = 32;
+
+/// Small outputs: each task packs its own slice of rows, nothing is packed twice.
+template <class T>
+static void outer_sum_by_rows(const OuterArgs<T>& o, int64_t slice, Sum<T>* partials) {
+  const GemmTable<T>& kernels = table<T>();
+  parallel_for(ceil_div(o.M, slice), 1, [&](int64_t begin, int64_t end) {
+    std::byte* packed = scratch_bytes(Scratch::task, kernels.outer_bytes(o.I, o.J));
+    for (int64_t s = begin; s < end; ++s) {
+      OuterArgs<T> part = o;
+      part.M = std::min((s + 1) * slice, o.M);
+      part.out = partials + s * o.I * o.J;
+      for (int64_t m = s * slice; m < part.M; m += kOuterRows) {
+        kernels.outer_pack(part, m, 0, kOuterRows, packed);
+        kernels.outer_add(part, packed, std::min(kOuterRows, part.M - m), 0, o.I, 0, o.J,
+                          m > s * slice);
+      }
+    }
+  });
+}
+
+/// Large outputs: all tasks use the same packed chunks, a few at a time; slice s takes every
+/// slices-th of them.
+template <class T>
+static void outer_sum_by_blocks(const OuterArgs<T>& o, int64_t rows, int64_t columns,
+                                int64_t slices, Sum<T>* partials, std::byte* packed) {
+  const GemmTable<T>& kernels = table<T>();
+  const int64_t row_blocks = ceil_div(o.I, rows), blocks = row_blocks * ceil_div(o.J, columns);
+  const int64_t chunk_bytes = kernels.outer_bytes(o.I, o.J);
+  for (int64_t first = 0; first < o.M; first += kChunksAtOnce * kOuterRows) {
+    const int64_t M = std::min(kChunksAtOnce * kOuterRows, o.M - first);
+    parallel_for(ceil_div(M, kPackRows), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin * kPackRows; r < std::min(end * kPackRows, M); r += kPackRows) {
+        const int64_t k = r % kOuterRows;
+        kernels.outer_pack(o, first + r - k, k, k + kPackRows,
+                           packed + r / kOuterRows * chunk_bytes);
+      }
+    });
+    parallel_for(slices * blocks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t s = task / blocks, i = task % blocks % row_blocks * rows;
+        const int64_t j = task % blocks / row_blocks * columns;
+        OuterArgs<T> part = o;
+        part.out = partials + s * o.I * o.J;
+        for (int64_t chunk = s; chunk * kOuterRows < M; chunk += slices)
+          kernels.outer_add(
+              part, packed + chunk * chunk_bytes, std::min(kOuterRows, M - chunk * kOuterRows), i,
+              std::min(i + rows, o.I), j, std::min(j + columns, o.J), first > 0 || chunk > s);
+      }
+    });
+  }
+}
 
 template <class T>
 void outer_sum(const OuterArgs<T>& o) {
+  check(o.out_stride == o.J, "outer_sum: out must have no gaps");
   const GemmTable<T>& kernels = table<T>();
-  const int64_t rows = std::min(o.I, kOuterBlock), columns = std::min(o.J, kOuterColumns);
-  const int64_t row_blocks = ceil_div(o.I, rows), column_blocks = ceil_div(o.J, columns);
-  const int64_t blocks = row_blocks * column_blocks;
-  const int64_t slice = slice_rows(o.M, kOuterSlice, kOuterTasks / blocks);
-  const int64_t slices = ceil_div(o.M, slice);
-  const bool direct = slices == 1;
-  Sum<T>* partials = direct ? o.out : scratch<Sum<T>>(Scratch::partials, slices * o.I * o.J);
-  check(direct || o.out_stride == o.J, "outer_sum: out must have no gaps");
-
-  parallel_for(slices * blocks, 1, [&](int64_t begin, int64_t end) {
-    Sum<T>* memory = scratch<Sum<T>>(Scratch::task, kernels.outer_scratch(rows, columns));
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t s = task / blocks, i = task % blocks % row_blocks * rows;
-      const int64_t j = task % blocks / row_blocks * columns;
-      OuterArgs<T> part = o;
-      part.out = partials + s * o.I * o.J;
-      kernels.outer(part, s * slice, std::min((s + 1) * slice, o.M), i, std::min(i + rows, o.I), j,
-                    std::min(j + columns, o.J), memory);
-    }
-  });
-  if (!direct) add_slices(partials, slices, o.I * o.J, o.out);
+  const int64_t rows = kOuterTiles * kernels.tile_rows, columns = kOuterPanels * kPanel;
+  const int64_t blocks = ceil_div(o.I, rows) * ceil_div(o.J, columns),
+                chunks = ceil_div(o.M, kOuterRows);
+  const bool by_rows = blocks == 1;
+  const int64_t slice = slice_rows(o.M, kOuterSlice, kOuterTasks);
+  const int64_t slices =
+      by_rows ? ceil_div(o.M, slice)
+              : std::clamp<int64_t>(kOuterTasks / blocks, 1, std::min(kChunksAtOnce, chunks));
+  const int64_t count = o.I * o.J, sums = slices > 1 ? round_up(slices * count, 16) : 0;
+  const int64_t packed =
+      by_rows ? 0 : std::min(kChunksAtOnce, chunks) * kernels.outer_bytes(o.I, o.J);
+  std::byte* memory = scratch_bytes(Scratch::partials, sums * int64_t(sizeof(Sum<T>)) + packed);
+  Sum<T>* partials = slices > 1 ? reinterpret_cast<Sum<T>*>(memory) : o.out;
+  if (by_rows)
+    outer_sum_by_rows(o, slice, partials);
+  else
+    outer_sum_by_blocks(o, rows, columns, slices, partials,
+                        memory + sums * int64_t(sizeof(Sum<T>)));
+  if (slices > 1) add_slices(partials, slices, count, o.out);
 }
 
 template <class T>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/cpu/by_type.h"
@@ -53,6 +54,9 @@ struct OuterArgs {
   int64_t M, I, J;
 };
 
+/// Rows of a packed chunk of an outer sum.
+constexpr int64_t kOuterRows = 256;
+
 /// The loops over one type. Scratch is 64-byte aligned and belongs to the caller.
 template <class T>
 struct GemmTable {
@@ -74,10 +78,15 @@ struct GemmTable {
   void (*pack)(const T* b, int64_t b_stride, bool transposed, int64_t K, int64_t N, int64_t p0,
                int64_t p1, T* packed);
 
-  /// out[i0:i1, j0:j1] of an outer sum over rows [m0, m1); overwrites out.
-  void (*outer)(const OuterArgs<T>&, int64_t m0, int64_t m1, int64_t i0, int64_t i1, int64_t j0,
-                int64_t j1, Sum<T>* scratch);
-  int64_t (*outer_scratch)(int64_t rows, int64_t columns);
+  // An outer sum goes by chunks of kOuterRows rows of y and x, packed together.
+  /// Bytes of a packed chunk.
+  int64_t (*outer_bytes)(int64_t I, int64_t J);
+  /// Packs rows [m + k0, m + k1) of the chunk that begins at row m; k0 and k1 are even.
+  void (*outer_pack)(const OuterArgs<T>&, int64_t m, int64_t k0, int64_t k1, std::byte* packed);
+  /// out[i0:i1, j0:j1] = or += the products of a packed chunk of `depth` rows; i0 is a multiple of
+  /// tile_rows, j0 of 16.
+  void (*outer_add)(const OuterArgs<T>&, const std::byte* packed, int64_t depth, int64_t i0,
+                    int64_t i1, int64_t j0, int64_t j1, bool accumulate);
 
   /// out[j] = sum of column j over `rows` rows.
   void (*column_sum)(const T* x, int64_t x_stride, int64_t rows, int64_t columns, Sum<T>* out);

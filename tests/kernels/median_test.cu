@@ -64,6 +64,8 @@ TEST_CASE("cuda median: matches sorting") {
   for (float& v : rounded) v = std::round(v);  // ties, among them zeros of both signs
   check_median(rounded, {}, 0);
   check_median(std::vector<float>(N, -2.5f), {}, 0);  // a constant
+  // The first of the equal values is masked: the index is the first unmasked one.
+  check_median(std::vector<float>(N, -2.5f), every(N, 3, N > 1), 0);
 }
 
 TEST_CASE("cuda median: orders zeros, infinities and NaN") {

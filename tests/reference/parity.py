@@ -37,8 +37,11 @@ from report import Report
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# End to end in f32, in units of the output: rounding of the image and of some 200 layers.
-INFER_TOLERANCE = 1e-3
+# In units of the output, f32. Photos: decoders and resizes differ too. Noise PNGs decode exactly; there
+# the bound is that of the golden numbers, tight enough to see a tanh GELU (4e-4). A metric output is
+# max_depth times a sigmoid, so beyond the 20 m of the golden model rounding grows with max_depth.
+PHOTO_TOLERANCE = 1e-3
+NOISE_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-4  # ||g - reference|| / ||reference|| of each tensor
 BF16_FACTOR = 2.0  # times the error of PyTorch in bf16 against f32
 NO_GRADIENT = ("mask_token", "refinenet4.resConfUnit1.")
@@ -107,7 +110,12 @@ def photos():
 # --- Checks --------------------------------------------------------------------------------------
 
 
-def compare(report, name, ours, theirs, bound=INFER_TOLERANCE):
+def tolerance(image, max_depth=0.0):
+    exact = image.name.startswith("noise_")
+    return NOISE_TOLERANCE * max(1, max_depth / 20) if exact else PHOTO_TOLERANCE
+
+
+def compare(report, name, ours, theirs, bound):
     if ours.shape != theirs.shape:
         report.check(name, False, f"shape {ours.shape}, expected {theirs.shape}")
     else:
@@ -133,7 +141,8 @@ def infer_check(report, engine, checkpoint, images, size, label):
     for image in images:
         ours = engine.infer(checkpoint.path, image, size)
         theirs = reference(checkpoint.model(), image, size, checkpoint.version)
-        compare(report, f"infer {label} {image.name}", ours, theirs)
+        compare(report, f"infer {label} {image.name}", ours, theirs,
+                tolerance(image, checkpoint.config.max_depth))
 
 
 def check_small_photos(report, engine, work):
@@ -304,7 +313,7 @@ def check_convert(report, engine, work):
     theirs = reference(model_of(config), image, 140, 1)
     for file in ("neutral.safetensors", "back.safetensors"):
         compare(report, f"infer V1-S, version from the metadata of {file}",
-                engine.infer(work / file, image, 140), theirs)
+                engine.infer(work / file, image, 140), theirs, tolerance(image))
 
 
 def check_info(report, engine, work):

@@ -23,14 +23,6 @@ struct Sample {
   }
 };
 
-/// f(offset, count...) for all vectors of `length` values; the last call carries a count.
-template <class T, class F>
-[[gnu::always_inline]] inline void each_vector(int64_t length, F&& f) {
-  int64_t i = 0;
-  for (; i + kLanes<T> <= length; i += kLanes<T>) f(i);
-  if (i < length) f(i, int(length - i));
-}
-
 template <class T, class To>
 static void copy_values(const T* from, const T* mask, bool clamp, int64_t length, To* to) {
   each_vector<T>(length, [&](int64_t i, auto... count) {
@@ -138,6 +130,7 @@ static void block(const ConvArgs<T>& g, int64_t b, int64_t y0, int64_t y1, int64
   Acc<T>* const line = scratch + 3 * row_size;
   Acc<T>* const totals = line + sums_for<T>(g.x.width * C);
   const Finish<T> finish{g.epilogue, g.y, g.OC};
+  const bool plain = is_plain(g.epilogue) && !g.head.y;
   const int64_t panels = (g.OC + kPanel - 1) / kPanel, panel = 3 * padded<T>(depth) * kPanel;
   const int64_t tiles = (columns + kRows - 1) / kRows;  // of equal widths, or one less
   alignas(64) Acc<T> corner[kRows * kColumns];
@@ -157,23 +150,33 @@ static void block(const ConvArgs<T>& g, int64_t b, int64_t y0, int64_t y1, int64
         const int tile_rows = int(columns * (tile + 1) / tiles - x);
         const int64_t pixel = (b * g.H + y) * g.W + x0 + x;
         if (!g.head.y) fetch_for_writing(g.y + pixel * g.OC + n, g.OC, tile_rows, tile_panels);
-        run_tile<T, Operand::kRows>(tile_rows, tile_panels,
-                                    {.a = rows + x * C,
-                                     .a_stride = C,
-                                     .a_offset = offsets,
-                                     .b = g.weight + p * panel,
-                                     .b_panel = panel,
-                                     .b_segment = padded<T>(depth) * kPanel,
-                                     .K = depth,
-                                     .segments = 3,
-                                     .accumulate = false,
-                                     .c = corner,
-                                     .c_stride = kColumns});
-        for (int i = 0; i < tile_rows; ++i) {
-          if (g.head.y)
+        TileArgs<T> sums{.a = rows + x * C,
+                         .a_stride = C,
+                         .a_offset = offsets,
+                         .b = g.weight + p * panel,
+                         .b_panel = panel,
+                         .b_segment = padded<T>(depth) * kPanel,
+                         .K = depth,
+                         .segments = 3,
+                         .init = nullptr,
+                         .init_stride = 0,
+                         .c = corner,
+                         .c_stride = kColumns};
+        const bool direct = plain && tile_columns == tile_panels * kPanel;
+        if constexpr (sizeof(T) == sizeof(Acc<T>)) {
+          if (direct) {
+            sums.init = g.epilogue.bias ? g.epilogue.bias + n : nullptr;
+            sums.c = g.y + pixel * g.OC + n;
+            sums.c_stride = g.OC;
+          }
+        }
+        run_tile<T, Operand::kRows>(tile_rows, tile_panels, sums);
+        if (direct) continue;
+        if (g.head.y) {
+          for (int i = 0; i < tile_rows; ++i)
             add_to_head(g, corner + i * kColumns, n, tile_columns, pixel + i, totals + x + i);
-          else
-            finish.row(corner + i * kColumns, pixel + i, n, tile_columns);
+        } else {
+          finish.tile(corner, kColumns, pixel, tile_rows, n, tile_columns);
         }
       }
     }
@@ -251,9 +254,7 @@ static void gradient(const ConvGradientArgs<T>& g, int64_t r0, int64_t r1, int64
         copy_values(dy, g.dy_mask + at, false, g.W * g.OC, buffer);
         dy = buffer;
       }
-      for (int64_t o = 0; o < outputs; o += kRows)
-        pack_interleaved(dy + o0 + o, g.OC, g.W, int(smaller(kRows, outputs - o)),
-                         y_rows + r * y_row + o * y_depth);
+      pack_strips(dy + o0, g.OC, 0, g.W, g.W, outputs, y_rows + r * y_row, kRows * y_depth);
     }
     for (int64_t p = 0; p < panels; p += kPanels) {
       for (int ky = 0; ky < 3; ++ky) {
@@ -271,7 +272,8 @@ static void gradient(const ConvGradientArgs<T>& g, int64_t r0, int64_t r1, int64
                  .b_segment = kPhases<T> * x_row,
                  .K = g.W,
                  .segments = int(count),
-                 .accumulate = true,
+                 .init = sums + (o * 9 + ky * 3 + kx) * width + p * kPanel,
+                 .init_stride = 9 * width,
                  .c = sums + (o * 9 + ky * 3 + kx) * width + p * kPanel,
                  .c_stride = 9 * width});
         }
@@ -281,8 +283,10 @@ static void gradient(const ConvGradientArgs<T>& g, int64_t r0, int64_t r1, int64
   }
   for (int64_t o = 0; o < outputs; ++o)
     for (int tap = 0; tap < 9; ++tap)
-      for (int64_t i = 0; i < inputs; ++i)
-        g.dweight[((o0 + o) * 9 + tap) * C + i0 + i] = sums[(o * 9 + tap) * width + i];
+      each_vector<Acc<T>>(inputs, [&](int64_t i, auto... count) {
+        store(g.dweight + ((o0 + o) * 9 + tap) * C + i0 + i,
+              load(sums + (o * 9 + tap) * width + i, count...), count...);
+      });
 }
 
 template <class T>

@@ -42,6 +42,7 @@ static void block(const GemmArgs<T>& g, int64_t m0, int64_t m1, int64_t p0, int6
   constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>;
   constexpr int kColumns = kPanels * kPanel;
   const Finish<T> finish{g.epilogue, g.c, g.c_stride};
+  const bool plain = is_plain(g.epilogue);
   const int64_t padded_k = padded<T>(g.K);
   const bool split = g.K > kBlockK<T>;
   Acc<T>* const strip = scratch;
@@ -58,24 +59,36 @@ static void block(const GemmArgs<T>& g, int64_t m0, int64_t m1, int64_t p0, int6
       const auto* a = operand(g.a + m * g.a_stride + k0, a_stride, rows, depth, strip);
       for (int64_t p = p0; p < p1; p += kPanels) {
         const int panels = int(smaller(kPanels, p1 - p));
-        Acc<T>* c = split ? sums + (m - m0) * sums_stride + (p - p0) * kPanel : corner;
-        const int64_t c_stride = split ? sums_stride : kColumns;
-        if (last) fetch_for_writing(g.c + m * g.c_stride + p * kPanel, g.c_stride, rows, panels);
-        run_tile<T, Operand::kRows>(rows, panels,
-                                    {.a = a,
-                                     .a_stride = a_stride,
-                                     .a_offset = kNoOffset,
-                                     .b = g.b + (p * padded_k + k0) * kPanel,
-                                     .b_panel = padded_k * kPanel,
-                                     .b_segment = 0,
-                                     .K = depth,
-                                     .segments = 1,
-                                     .accumulate = k0 > 0,
-                                     .c = c,
-                                     .c_stride = c_stride});
-        if (!last) continue;
         const int64_t n = p * kPanel, columns = smaller(panels * kPanel, g.N - n);
-        for (int i = 0; i < rows; ++i) finish.row(c + i * c_stride, m + i, n, columns);
+        const bool direct = plain && columns == panels * kPanel;
+        T* const c = g.c + m * g.c_stride + n;
+        TileArgs<T> tile{.a = a,
+                         .a_stride = a_stride,
+                         .a_offset = kNoOffset,
+                         .b = g.b + (p * padded_k + k0) * kPanel,
+                         .b_panel = padded_k * kPanel,
+                         .b_segment = 0,
+                         .K = depth,
+                         .segments = 1,
+                         .init = nullptr,
+                         .init_stride = 0,
+                         .c = split ? sums + (m - m0) * sums_stride + (n - p0 * kPanel) : corner,
+                         .c_stride = split ? sums_stride : kColumns};
+        if (k0 > 0) {
+          tile.init = tile.c;
+          tile.init_stride = tile.c_stride;
+        }
+        if constexpr (sizeof(T) == sizeof(Acc<T>)) {
+          if (direct && k0 == 0) tile.init = g.epilogue.bias ? g.epilogue.bias + n : nullptr;
+          if (direct && last) {
+            tile.c = c;
+            tile.c_stride = g.c_stride;
+          }
+        }
+        if (last) fetch_for_writing(c, g.c_stride, rows, panels);
+        run_tile<T, Operand::kRows>(rows, panels, tile);
+        if (!last || direct) continue;
+        finish.tile(tile.c, tile.c_stride, m, rows, n, columns);
       }
     }
   }
@@ -95,68 +108,87 @@ static void product(const T* a, int64_t a_stride, const T* b, int64_t panel_stri
       int64_t stride = a_stride;
       const auto* from = operand(a + m * a_stride + k0, stride, tile_rows, depth, strip);
       for (int64_t p = 0; p < panels; p += kPanels)
-        run_tile<T, Operand::kRows>(tile_rows, int(smaller(kPanels, panels - p)),
-                                    {.a = from,
-                                     .a_stride = stride,
-                                     .a_offset = kNoOffset,
-                                     .b = b + p * panel_stride + k0 * kPanel,
-                                     .b_panel = panel_stride,
-                                     .b_segment = 0,
-                                     .K = depth,
-                                     .segments = 1,
-                                     .accumulate = accumulate || k0 > 0,
-                                     .c = c + m * c_stride + p * kPanel,
-                                     .c_stride = c_stride});
+        run_tile<T, Operand::kRows>(
+            tile_rows, int(smaller(kPanels, panels - p)),
+            {.a = from,
+             .a_stride = stride,
+             .a_offset = kNoOffset,
+             .b = b + p * panel_stride + k0 * kPanel,
+             .b_panel = panel_stride,
+             .b_segment = 0,
+             .K = depth,
+             .segments = 1,
+             .init = accumulate || k0 > 0 ? c + m * c_stride + p * kPanel : nullptr,
+             .init_stride = c_stride,
+             .c = c + m * c_stride + p * kPanel,
+             .c_stride = c_stride});
     }
   }
 }
 
-/// Rows of x and y that `outer` packs at a time.
-constexpr int64_t kOuterRows = 256;
-
-/// In elements of the sums: the block itself, then a chunk of y and one of x, packed.
+// Distances of the packed strips of y and panels of x of a chunk: a line more than they need, so
+// that the same row of all of them falls into different sets of the first-level cache.
 template <class T>
-static int64_t outer_scratch(int64_t rows, int64_t columns) {
-  return whole(rows * whole(columns, kPanel), 16) + whole(rows * kOuterRows, 16) +
-         kOuterRows * whole(columns, kPanel);
+constexpr int64_t kStrip = kTileRows<T>* kOuterRows + 16;
+constexpr int64_t kOuterPanel = kOuterRows * kPanel + 64;
+
+template <class T>
+static int64_t strips_bytes(int64_t I) {
+  const int64_t strips = (I + kTileRows<T> - 1) / kTileRows<T>;
+  return whole(strips * kStrip<T> * int64_t(sizeof(TileOperand<T>)), 64);
 }
 
 template <class T>
-static void outer(const OuterArgs<T>& o, int64_t m0, int64_t m1, int64_t i0, int64_t i1, int64_t j0,
-                  int64_t j1, Acc<T>* scratch) {
-  constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>;
-  const int64_t rows = i1 - i0, columns = j1 - j0, stride = whole(columns, kPanel);
-  Acc<T>* const sums = scratch;
-  auto* const y = reinterpret_cast<TileOperand<T>*>(sums + whole(rows * stride, 16));
-  T* const x = reinterpret_cast<T*>(sums + whole(rows * stride, 16) + whole(rows * kOuterRows, 16));
+static int64_t outer_bytes(int64_t I, int64_t J) {
+  return strips_bytes<T>(I) + (J + kPanel - 1) / kPanel * kOuterPanel * int64_t(sizeof(T));
+}
 
-  for (int64_t m = m0; m < m1; m += kOuterRows) {
-    const int64_t depth = smaller(kOuterRows, m1 - m), panel = padded<T>(depth) * kPanel;
-    pack(o.x + m * o.x_stride + j0, o.x_stride, false, depth, columns, 0, stride / kPanel, x);
-    for (int64_t i = 0; i < rows; i += kRows)
-      pack_interleaved(o.y + m * o.y_stride + i0 + i, o.y_stride, depth,
-                       int(smaller(kRows, rows - i)), y + i * padded<T>(depth));
-    for (int64_t p = 0; p < stride / kPanel; p += kPanels) {
-      for (int64_t i = 0; i < rows; i += kRows) {
-        const int tile_rows = int(smaller(kRows, rows - i));
-        run_tile<T, Operand::kInterleaved>(tile_rows, int(smaller(kPanels, stride / kPanel - p)),
-                                           {.a = y + i * padded<T>(depth),
-                                            .a_stride = tile_rows * kPair<T>,
-                                            .a_offset = kNoOffset,
-                                            .b = x + p * panel,
-                                            .b_panel = panel,
-                                            .b_segment = 0,
-                                            .K = depth,
-                                            .segments = 1,
-                                            .accumulate = m > m0,
-                                            .c = sums + i * stride + p * kPanel,
-                                            .c_stride = stride});
-      }
+template <class T>
+static void outer_pack(const OuterArgs<T>& o, int64_t m, int64_t k0, int64_t k1,
+                       std::byte* packed) {
+  const int64_t depth = smaller(kOuterRows, o.M - m);
+  auto* const y = reinterpret_cast<TileOperand<T>*>(packed);
+  T* const x = reinterpret_cast<T*>(packed + strips_bytes<T>(o.I));
+  pack_strips(o.y + m * o.y_stride, o.y_stride, k0, smaller(k1, depth), depth, o.I, y, kStrip<T>);
+  pack_rows(o.x + m * o.x_stride, o.x_stride, k0, smaller(k1, depth), depth, o.J, x, kOuterPanel);
+}
+
+template <class T>
+static void outer_add(const OuterArgs<T>& o, const std::byte* packed, int64_t depth, int64_t i0,
+                      int64_t i1, int64_t j0, int64_t j1, bool accumulate) {
+  constexpr int kRows = kTileRows<T>, kPanels = kTilePanels<T>, kColumns = kPanels * kPanel;
+  const auto* const y = reinterpret_cast<const TileOperand<T>*>(packed);
+  const T* const x = reinterpret_cast<const T*>(packed + strips_bytes<T>(o.I));
+  alignas(64) Acc<T> corner[kRows * kColumns];
+  for (int64_t j = j0; j < j1; j += kColumns) {
+    const int64_t columns = smaller(kColumns, j1 - j);
+    const bool edge = columns % kPanel != 0;  // its tile is wider than out
+    for (int64_t i = i0; i < i1; i += kRows) {
+      const int rows = int(smaller(kRows, o.I - i)), panels = int((columns + kPanel - 1) / kPanel);
+      Acc<T>* const out = o.out + i * o.out_stride + j;
+      if (!edge) fetch_for_writing(out, o.out_stride, rows, panels);
+      run_tile<T, Operand::kInterleaved>(rows, panels,
+                                         {.a = y + i / kRows * kStrip<T>,
+                                          .a_stride = rows * kPair<T>,
+                                          .a_offset = kNoOffset,
+                                          .b = x + j / kPanel * kOuterPanel,
+                                          .b_panel = kOuterPanel,
+                                          .b_segment = 0,
+                                          .K = depth,
+                                          .segments = 1,
+                                          .init = accumulate && !edge ? out : nullptr,
+                                          .init_stride = o.out_stride,
+                                          .c = edge ? corner : out,
+                                          .c_stride = edge ? kColumns : o.out_stride});
+      if (!edge) continue;
+      for (int r = 0; r < rows; ++r)
+        each_vector<Acc<T>>(columns, [&](int64_t c, auto... count) {
+          auto v = load(corner + r * kColumns + c, count...);
+          if (accumulate) v += load(out + r * o.out_stride + c, count...);
+          store(out + r * o.out_stride + c, v, count...);
+        });
     }
   }
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j)
-      o.out[(i0 + i) * o.out_stride + j0 + j] = sums[i * stride + j];
 }
 
 template <class T>
@@ -185,8 +217,9 @@ static constexpr GemmTable<T> table() {
           .block_scratch = block_scratch<T>,
           .product = product<T>,
           .pack = pack<T>,
-          .outer = outer<T>,
-          .outer_scratch = outer_scratch<T>,
+          .outer_bytes = outer_bytes<T>,
+          .outer_pack = outer_pack<T>,
+          .outer_add = outer_add<T>,
           .column_sum = column_sum<T>};
 }
 

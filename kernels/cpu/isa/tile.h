@@ -47,15 +47,19 @@ constexpr int64_t padded(int64_t K) {
   return (K + kPair<T> - 1) / kPair<T> * kPair<T>;
 }
 
+/// Rows that packing fetches ahead: short pieces of rows far apart, which the hardware does not
+/// foresee.
+constexpr int64_t kRowsAhead = 16;
+
 /// Steps of K that B is fetched ahead: it streams from the second-level cache.
 constexpr int64_t kAhead = 16;
 
 /// How A lies in memory. kRows: a[i * stride + k], read where it is. kInterleaved: packed by
-/// pack_interleaved, [K / pair][rows][pair].
+/// pack_strips, [K / pair][rows][pair].
 enum class Operand { kRows, kInterleaved };
 
-/// c[i, j] = or += sum over s < segments, k < K of a_s[i, k] b_s[k, j]. A GEMM has one segment;
-/// a 3x3 convolution has one for each input row, of 3 C terms.
+/// c[i, j] = init[i, j] + sum over s < segments, k < K of a_s[i, k] b_s[k, j]. A GEMM has one
+/// segment; a 3x3 convolution has one for each input row, of 3 C terms.
 template <class T>
 struct TileArgs {
   const TileOperand<T>* a;
@@ -66,7 +70,8 @@ struct TileArgs {
   int64_t b_segment;
   int64_t K;
   int segments;
-  bool accumulate;
+  const Acc<T>* init;  // what the sums begin with, or null: zero
+  int64_t init_stride;
   Acc<T>* c;
   int64_t c_stride;
 };
@@ -146,8 +151,10 @@ struct Tile {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v)
-        c[i][v] = t.accumulate ? load(t.c + i * t.c_stride + v * kLanes<T>) : V{};
+        c[i][v] = t.init ? load(t.init + i * t.init_stride + v * kLanes<T>) : V{};
     const int64_t stride = t.a_stride, panel = t.b_panel, pairs = t.K / kPair<T>;
+    Acc<T>* const to = t.c;  // read before the stores below, which might alias t
+    const int64_t to_stride = t.c_stride;
     for (int s = 0; s < t.segments; ++s) {
       const A* a = t.a + t.a_offset[s];
       const T* b = t.b + s * t.b_segment;
@@ -164,7 +171,7 @@ struct Tile {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) store(t.c + i * t.c_stride + v * kLanes<T>, c[i][v]);
+      for (int v = 0; v < kVecs; ++v) store(to + i * to_stride + v * kLanes<T>, c[i][v]);
   }
 };
 
@@ -186,6 +193,14 @@ template <class T, Operand kOperand, int kRows = kTileRows<T>>
 }
 constexpr int64_t kNoOffset[1] = {0};
 
+/// f(offset, count...) for all vectors of `length` values; the last call carries a count.
+template <class T, class F>
+[[gnu::always_inline]] inline void each_vector(int64_t length, F&& f) {
+  int64_t i = 0;
+  for (; i + kLanes<T> <= length; i += kLanes<T>) f(i);
+  if (i < length) f(i, int(length - i));
+}
+
 /// Asks for the lines of a tile of C while its sums are computed: they come from memory.
 template <class T>
 inline void fetch_for_writing(const T* c, int64_t c_stride, int rows, int panels) {
@@ -194,46 +209,129 @@ inline void fetch_for_writing(const T* c, int64_t c_stride, int rows, int panels
       __builtin_prefetch(c + i * c_stride + v, 1);
 }
 
+template <class T>
+[[gnu::always_inline]] inline void fetch(const T* from, int64_t count) {
+  const char* p = reinterpret_cast<const char*>(from);
+  for (int64_t i = 0; i < count * int64_t(sizeof(T)); i += 64) __builtin_prefetch(p + i);
+}
+
+/// kPair<T> rows of b, the second missing when `single`, side by side as a row of a panel.
+template <class T>
+[[gnu::always_inline]] inline void pack_panel_row(const T* b, int64_t b_stride, bool single,
+                                                  T* packed) {
+  if constexpr (kPair<T> == 1) {
+    __builtin_memcpy(packed, b, kPanel * sizeof(T));
+  } else {
+    VecOf<uint16_t, 2 * kPanel>::type low, high{};
+    __builtin_memcpy(&low, b, sizeof low);
+    if (!single) __builtin_memcpy(&high, b + b_stride, sizeof high);
+    using Pairs = VecOf<uint32_t, 4 * kPanel>::type;
+    const Pairs pairs =
+        __builtin_convertvector(low, Pairs) | (__builtin_convertvector(high, Pairs) << 16);
+    __builtin_memcpy(packed, &pairs, sizeof pairs);
+  }
+}
+
+/// Rows [k0, k1) of row-major b [K,N] into panels `panel` elements apart, row after row, so that
+/// memory is read in order. k0 is even.
+template <class T>
+inline void pack_rows(const T* b, int64_t b_stride, int64_t k0, int64_t k1, int64_t K, int64_t N,
+                      T* packed, int64_t panel) {
+  const int64_t full = N / kPanel, rest = N % kPanel;
+  for (int64_t k = k0; k < k1; k += kPair<T>) {
+    const bool single = k + 1 == K;
+    const T* from = b + k * b_stride;
+    T* to = packed + k * kPanel;
+    for (int64_t r = 0; r < kPair<T>; ++r) fetch(from + (kRowsAhead + r) * b_stride, N);
+    for (int64_t p = 0; p < full; ++p)
+      pack_panel_row(from + p * kPanel, b_stride, single, to + p * panel);
+    if (rest) {
+      T edge[kPair<T> * kPanel] = {};
+      for (int64_t j = 0; j < rest; ++j) edge[j] = from[full * kPanel + j];
+      if (kPair<T> == 2 && !single)
+        for (int64_t j = 0; j < rest; ++j) edge[kPanel + j] = from[b_stride + full * kPanel + j];
+      pack_panel_row(edge, kPanel, single, to + full * panel);
+    }
+  }
+}
+
 /// Panels [p0, p1) of b from row-major [K,N] or, transposed, from [N,K].
 template <class T>
 inline void pack(const T* b, int64_t b_stride, bool transposed, int64_t K, int64_t N, int64_t p0,
                  int64_t p1, T* packed) {
-  const int64_t row_step = transposed ? 1 : b_stride, column_step = transposed ? b_stride : 1;
-  const int64_t panel = padded<T>(K) * kPanel;
+  const int64_t panel = padded<T>(K) * kPanel, end = smaller(p1 * kPanel, N);
+  if (!transposed)
+    return pack_rows(b + p0 * kPanel, b_stride, 0, K, K, end - p0 * kPanel, packed + p0 * panel,
+                     panel);
   for (int64_t p = p0; p < p1; ++p) {
     T* to = packed + p * panel;
-    const T* from = b + p * kPanel * column_step;
+    const T* from = b + p * kPanel * b_stride;
     const int columns = int(smaller(kPanel, N - p * kPanel));
     if (columns < kPanel || K % kPair<T>)
       for (int64_t i = 0; i < panel; ++i) to[i] = T{};
     for (int64_t k = 0; k < K; ++k) {
       T* out = to + k / kPair<T> * kPanel * kPair<T> + k % kPair<T>;
-      const T* in = from + k * row_step;
-      if (columns == kPanel && column_step == 1) {
-        for (int j = 0; j < kPanel; ++j) out[j * kPair<T>] = in[j];
-      } else {
-        for (int j = 0; j < columns; ++j) out[j * kPair<T>] = in[j * column_step];
-      }
+      for (int j = 0; j < columns; ++j) out[j * kPair<T>] = from[j * b_stride + k];
     }
   }
 }
 
-/// `rows` adjacent columns of row-major y as the A of kInterleaved tiles: [K / pair][rows][pair].
+/// `rows` (at most kTileRows) columns of kPair<T> rows of y, side by side, as one step of an
+/// interleaved A.
+template <class T, int kRows>
+[[gnu::always_inline]] inline void pack_step(const T* y, int64_t y_stride, bool single, int rows,
+                                             TileOperand<T>* packed) {
+  const int count = kRows ? kRows : rows;
+  if constexpr (kPair<T> == 1) {
+    if constexpr (kRows > 0)
+      __builtin_memcpy(packed, y, kRows * sizeof(T));
+    else
+      for (int i = 0; i < count; ++i) packed[i] = y[i];
+  } else if constexpr (kHasBf16Dot) {
+    using Bits = Vec<uint32_t>;  // load() widens: the value is in the upper half
+    const Bits low = bits_as<Bits>(load(y, count)) >> 16;
+    const Bits high = single ? Bits{} : bits_as<Bits>(load(y + y_stride, count));
+    store(reinterpret_cast<float*>(packed), bits_as<Vec<float>>(low | high), count);
+  } else {
+    for (int i = 0; i < count; ++i) {
+      const T low = y[i], high = single ? T{} : y[y_stride + i];
+      packed[2 * i] = to_float(low);
+      packed[2 * i + 1] = to_float(high);
+    }
+  }
+}
+
+/// Rows [k0, k1) of the first `rows` columns of row-major y [K, ...] as the A of kInterleaved
+/// tiles: strips of kTileRows<T> columns (the last one narrower), `strip` elements apart, each
+/// [ceil(K / pair)][columns][pair]. Row after row, so memory is read in order.
 template <class T>
-inline void pack_interleaved(const T* y, int64_t y_stride, int64_t K, int rows,
-                             TileOperand<T>* packed) {
-  for (int64_t k = 0; k < K; ++k) {
-    TileOperand<T>* to = packed + k / kPair<T> * rows * kPair<T> + k % kPair<T>;
-    for (int i = 0; i < rows; ++i) {
-      if constexpr (sizeof(T) == sizeof(TileOperand<T>))
-        to[i * kPair<T>] = y[k * y_stride + i];
-      else
-        to[i * kPair<T>] = to_float(y[k * y_stride + i]);
-    }
+inline void pack_strips(const T* y, int64_t y_stride, int64_t k0, int64_t k1, int64_t K,
+                        int64_t rows, TileOperand<T>* packed, int64_t strip) {
+  constexpr int kRows = kTileRows<T>;
+  const int64_t full = rows / kRows * kRows;
+  const int rest = int(rows - full);
+  for (int64_t k = k0; k < k1; k += kPair<T>) {
+    const bool single = k + 1 == K;
+    const T* from = y + k * y_stride;
+    for (int64_t r = 0; r < kPair<T>; ++r) fetch(from + (kRowsAhead + r) * y_stride, rows);
+    for (int64_t i = 0; i < full; i += kRows)
+      pack_step<T, kRows>(from + i, y_stride, single, kRows,
+                          packed + i / kRows * strip + k * kRows);
+    if (rest)
+      pack_step<T, 0>(from + full, y_stride, single, rest,
+                      packed + full / kRows * strip + k * rest);
   }
 }
 
-/// One row of finished sums through the epilogue into c. `n` is the column of sums[0].
+/// Whether the sums are the result but for the bias, which they can begin with: then tiles write c
+/// themselves.
+template <class T>
+inline bool is_plain(const Epilogue<T>& e) {
+  return sizeof(T) == sizeof(Acc<T>) && e.activation == Activation::none && !e.pre_activation &&
+         !e.gamma && !e.mask && !e.residual && !e.residual2;
+}
+
+/// Finished sums through the epilogue into c.
 template <class T>
 struct Finish {
   const Epilogue<T>& e;
@@ -259,16 +357,17 @@ struct Finish {
     return s;
   }
 
-  template <class... Count>
-  [[gnu::always_inline]] void lanes(const Acc<T>* sums, int64_t m, int64_t n,
-                                    Count... count) const {
-    store(c + m * c_stride + n, value(e, load(sums), m, n, c_stride, count...), count...);
-  }
-
-  void row(const Acc<T>* sums, int64_t m, int64_t n, int64_t columns) const {
-    int64_t j = 0;
-    for (; j + kLanes<T> <= columns; j += kLanes<T>) lanes(sums + j, m, n + j);
-    if (j < columns) lanes(sums + j, m, n + j, int(columns - j));
+  /// A tile of sums whose first one belongs to row m, column n of c.
+  void tile(const Acc<T>* sums, int64_t sums_stride, int64_t m, int rows, int64_t n,
+            int64_t columns) const {
+    // The lines were asked for before the tile was computed and wait in the second-level cache.
+    fetch_for_writing(c + m * c_stride + n, c_stride, rows, int((columns + kPanel - 1) / kPanel));
+    for (int i = 0; i < rows; ++i)
+      each_vector<T>(columns, [&](int64_t j, auto... count) {
+        store(c + (m + i) * c_stride + n + j,
+              value(e, load(sums + i * sums_stride + j), m + i, n + j, c_stride, count...),
+              count...);
+      });
   }
 };
 

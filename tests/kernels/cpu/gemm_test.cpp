@@ -224,6 +224,7 @@ TEMPLATE_TEST_CASE("outer_sum, column_sum: match the double loop at every odd si
                                {257, 31, 47},
                                {513, 7, 97},
                                {1370, 19, 31},
+                               {1300, 180, 200},
                                {300, 200, 230},
                                {2049, 3, 1}}) {
     CAPTURE(name_of(isa), M, I, J);

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+
+namespace fathom::cli {
+
+/// What a parsed command line runs; returns the exit status.
+using Action = std::function<int()>;
+
+// Each command adds itself to the program and sets `action` when it is the one chosen.
+void add_infer(CLI::App& program, Action& action);
+void add_info(CLI::App& program, Action& action);
+void add_convert(CLI::App& program, Action& action);
+
+}  // namespace fathom::cli

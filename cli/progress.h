@@ -1,0 +1,25 @@
+#pragma once
+
+#include <chrono>
+
+#include "train/infer/run.h"
+
+namespace fathom::cli {
+
+/// Shows how a run goes on stderr: one line that is redrawn on a terminal, a plain line every two
+/// seconds otherwise. Failures are printed as they come.
+class Progress {
+ public:
+  Progress();
+  void update(const InferReport& report);
+  /// Ends the redrawn line.
+  void finish();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now(), last_ = start_;
+  bool terminal_ = false, drawn_ = false;
+  size_t failures_shown_ = 0;
+};
+
+}  // namespace fathom::cli

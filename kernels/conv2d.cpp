@@ -1,0 +1,306 @@
+#include "kernels/conv2d.h"
+
+#include <utility>
+
+#include "core/autograd.h"
+#include "kernels/bilinear.h"
+#include "kernels/cpu/conv.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/stored.h"
+#include "kernels/elementwise.h"
+#include "kernels/im2col.h"
+#include "kernels/visit_gemm.h"
+
+namespace fathom {
+namespace {
+
+using cpu::Activation, cpu::ConvUse, cpu::stored, cpu::stored_t;
+
+// How a convolution is computed.
+enum class Path { direct, product, columns };
+
+Path path_of(const Shape& weight, int64_t stride, int64_t pad) {
+  if (weight[1] == 3 && weight[2] == 3 && stride == 1 && pad == 1) return Path::direct;
+  if (weight[1] == 1 && weight[2] == 1 && stride == 1 && pad == 0) return Path::product;
+  return Path::columns;
+}
+
+void check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  const Conv2dOptions& o) {
+  check(x.rank() == 4 && weight.rank() == 4,
+        "conv2d: expected x [B, H, W, I] and weight [O, kh, kw, I], got ", x.shape(), " and ",
+        weight.shape());
+  check(weight.dim(3) == x.dim(3), "conv2d: weight ", weight.shape(), " does not fit x ", x.shape(),
+        ": the last axes must agree; do weights and config describe the same model?");
+  if (bias.defined())
+    check(bias.shape() == Shape{weight.dim(0)}, "conv2d: bias must be [", weight.dim(0),
+          "], but is ", bias.shape());
+  check(o.stride >= 1 && o.pad >= 0, "conv2d: stride ", o.stride, " and pad ", o.pad,
+        " must be at least 1 and 0");
+  check(x.dim(1) + 2 * o.pad >= weight.dim(1) && x.dim(2) + 2 * o.pad >= weight.dim(2),
+        "conv2d: the kernel of ", weight.shape(), " is larger than the padded map ", x.shape());
+  check(!o.relu || !o.residual.defined(), "conv2d: relu and residual cannot be fused together");
+  check(o.residual.defined() || !o.residual2.defined(),
+        "conv2d: residual2 needs a first residual");
+  check_same_type("conv2d", x, weight, bias, o.residual, o.residual2);
+  check(weight.layout() == Layout::strided || !needs_grad(weight),
+        "conv2d: a packed weight has no gradient");
+}
+
+// The weight as the path reads it: packed already, or packed into this thread's scratch.
+template <class T>
+const stored_t<T>* packed_weight(const Tensor& weight, Path path) {
+  using S = stored_t<T>;
+  if (weight.layout() == Layout::packed)
+    return reinterpret_cast<const S*>(weight.storage()->data());
+  const int64_t O = weight.dim(0), I = weight.dim(3), K = weight.dim(1) * weight.dim(2) * I;
+  const Tensor dense = weight.detach().contiguous();
+  if (path == Path::direct) {
+    S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_conv_size<S>(O, I));
+    cpu::pack_conv(stored(dense.data<T>()), O, I, ConvUse::forward, packed);
+    return packed;
+  }
+  S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_size<S>(K, O));
+  cpu::pack(stored(dense.data<T>()), K, true, K, O, packed);
+  return packed;
+}
+
+Im2col columns_of(const Tensor& x, const Shape& weight, int64_t stride, int64_t pad) {
+  return {x.dim(0), x.dim(1), x.dim(2), x.dim(3), weight[1], weight[2], stride, pad};
+}
+
+Tensor make_columns(const Im2col& shape, const Tensor& x) {
+  Tensor columns = empty({shape.rows(), shape.columns()}, x.options());
+  visit_stream(x.device(), [&](auto stream) { kernels::im2col(stream, shape, x, columns); });
+  return columns;
+}
+
+void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o,
+             Tensor& y) {
+  const Path path = path_of(weight.shape(), o.stride, o.pad);
+  const int64_t O = weight.dim(0);
+  visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    const cpu::Epilogue<S> epilogue{.bias = stored(data_or_null<T>(bias)),
+                                    .activation = o.relu ? Activation::relu : Activation::none,
+                                    .residual = stored(data_or_null<T>(o.residual)),
+                                    .residual2 = stored(data_or_null<T>(o.residual2))};
+    if (path == Path::direct) {
+      cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()), .height = x.dim(1), .width = x.dim(2),
+                             .channels = x.dim(3), .relu = o.relu_input},
+                       .weight = packed_weight<T>(weight, path), .y = stored(y.data<T>()),
+                       .B = y.dim(0), .H = y.dim(1), .W = y.dim(2), .OC = O,
+                       .epilogue = epilogue, .head = {}});
+      return;
+    }
+    const Tensor rows = path == Path::product
+                            ? x
+                            : make_columns(columns_of(x, weight.shape(), o.stride, o.pad), x);
+    const int64_t K = weight.dim(1) * weight.dim(2) * weight.dim(3);
+    cpu::gemm<S>({.a = stored(rows.data<T>()), .a_stride = K, .b = packed_weight<T>(weight, path),
+                  .c = stored(y.data<T>()), .c_stride = O, .M = y.numel() / O, .N = O, .K = K,
+                  .epilogue = epilogue});
+  });
+}
+
+// What the backward pass needs of the forward one. y is kept for a fused ReLU only.
+struct Saved {
+  Tensor x, weight, y;
+  bool has_bias;
+  int64_t stride, pad;
+  bool relu_input;
+  bool need_x, need_w;
+};
+
+// dx, dweight, dbias of a direct 3x3 convolution; masks are applied while maps are read.
+Grads direct_gradients(const Saved& s, const Tensor& dy) {
+  const int64_t B = s.x.dim(0), H = s.x.dim(1), W = s.x.dim(2), I = s.x.dim(3);
+  const int64_t O = s.weight.dim(0);
+  Tensor dx, dw;
+  visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    const S* mask = stored(data_or_null<T>(s.y));
+    if (s.need_x) {
+      dx = empty_like(s.x);
+      S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_conv_size<S>(I, O));
+      cpu::pack_conv(stored(s.weight.data<T>()), O, I, ConvUse::input_gradient, packed);
+      cpu::Epilogue<S> epilogue;
+      if (s.relu_input) epilogue.mask = stored(s.x.data<T>());
+      cpu::conv3x3<S>({.x = {.map = stored(dy.data<T>()), .height = H, .width = W, .channels = O,
+                             .mask = mask},
+                       .weight = packed, .y = stored(dx.data<T>()), .B = B, .H = H, .W = W, .OC = I,
+                       .epilogue = epilogue, .head = {}});
+    }
+    if (s.need_w) {
+      dw = empty(s.weight.shape(), {dtype_of<acc_t<T>>()});
+      cpu::conv3x3_weight_gradient<S>(
+          {.x = {.map = stored(s.x.data<T>()), .height = H, .width = W, .channels = I,
+                 .relu = s.relu_input},
+           .dy = stored(dy.data<T>()), .dy_mask = mask, .B = B, .H = H, .W = W, .OC = O,
+           .dweight = dw.data<acc_t<T>>()});
+      dw = dw.to(dy.dtype());
+    }
+  });
+  return {dx, dw, {}};
+}
+
+// dx and dweight as products; dy is masked already.
+Grads product_gradients(const Saved& s, const Tensor& dy) {
+  const bool direct = path_of(s.weight.shape(), s.stride, s.pad) == Path::product;
+  const Im2col shape = columns_of(s.x, s.weight.shape(), s.stride, s.pad);
+  const int64_t O = s.weight.dim(0), K = shape.columns(), M = dy.numel() / O;
+  Tensor dx, dw;
+  visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    if (s.need_x) {
+      Tensor rows = direct ? empty_like(s.x) : empty({M, K}, s.x.options());
+      S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_size<S>(O, K));
+      cpu::pack(stored(s.weight.data<T>()), K, false, O, K, packed);
+      cpu::gemm<S>({.a = stored(dy.data<T>()), .a_stride = O, .b = packed,
+                    .c = stored(rows.data<T>()), .c_stride = K, .M = M, .N = K, .K = O,
+                    .epilogue = {}});
+      dx = direct ? rows : empty_like(s.x);
+      if (!direct)
+        visit_stream(dx.device(), [&](auto stream) { kernels::col2im(stream, shape, rows, dx); });
+    }
+    if (s.need_w) {
+      const Tensor rows = direct ? s.x : make_columns(shape, s.x);
+      dw = empty(s.weight.shape(), {dtype_of<acc_t<T>>()});
+      cpu::outer_sum<S>({.y = stored(dy.data<T>()), .y_stride = O, .x = stored(rows.data<T>()),
+                         .x_stride = K, .out = dw.data<acc_t<T>>(), .out_stride = K, .M = M,
+                         .I = O, .J = K});
+      dw = dw.to(dy.dtype());
+    }
+  });
+  return {dx, dw, {}};
+}
+
+Grads gradients(const Saved& s, const Tensor& dy_in) {
+  const bool direct = path_of(s.weight.shape(), s.stride, s.pad) == Path::direct;
+  const int64_t O = s.weight.dim(0);
+  Tensor dy = dy_in;
+  if (s.y.defined() && (!direct || s.has_bias)) {  // the bias needs the masked gradient too
+    dy = empty_like(dy_in);
+    visit_stream(dy.device(),
+                 [&](auto stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
+  }
+  Grads grads = direct ? direct_gradients(s, dy) : product_gradients(s, dy);
+  if (s.has_bias)
+    visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
+      Tensor db = empty({O}, {dtype_of<acc_t<T>>()});
+      cpu::column_sum(stored(dy.data<T>()), O, dy.numel() / O, O, db.data<acc_t<T>>());
+      grads[2] = db.to(dy.dtype());
+    });
+  return grads;
+}
+
+Tensor convolve_as_f32(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                       Conv2dOptions options) {
+  options.residual = in_f32(options.residual);
+  options.residual2 = in_f32(options.residual2);
+  return conv2d(in_f32(x), in_f32(weight), in_f32(bias), options).to(DType::f16);
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in,
+              const Conv2dOptions& options) {
+  Conv2dOptions o = options;
+  check(x_in.rank() == 4, "conv2d: x must be [B, H, W, I], got ", x_in.shape());
+  const bool needed = needs_grad(x_in) || needs_grad(weight_in) || needs_grad(bias_in) ||
+                      needs_grad(o.residual) || needs_grad(o.residual2);
+  const Path path = weight_in.rank() == 4 ? path_of(weight_in.shape(), o.stride, o.pad)
+                                          : Path::columns;
+  if (o.upsample_h > 0) {
+    const int64_t H = std::exchange(o.upsample_h, 0), W = std::exchange(o.upsample_w, 0);
+    if (needed || path != Path::direct || x_in.dtype() == DType::f16)
+      return conv2d(interpolate_bilinear(x_in, H, W, true), weight_in, bias_in, o);
+    o.upsample_h = H, o.upsample_w = W;
+  }
+  if (o.relu_input && path != Path::direct) {
+    o.relu_input = false;
+    return conv2d(relu(x_in), weight_in, bias_in, o);
+  }
+  check_conv2d(x_in, weight_in, bias_in, o);
+  if (x_in.dtype() == DType::f16) return convolve_as_f32(x_in, weight_in, bias_in, o);
+
+  const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
+  const int64_t H = o.upsample_h > 0 ? o.upsample_h : x.dim(1);
+  const int64_t W = o.upsample_w > 0 ? o.upsample_w : x.dim(2);
+  const Shape shape{x.dim(0), (H + 2 * o.pad - weight_in.dim(1)) / o.stride + 1,
+                    (W + 2 * o.pad - weight_in.dim(2)) / o.stride + 1, weight_in.dim(0)};
+  for (Tensor* residual : {&o.residual, &o.residual2}) {
+    if (!residual->defined()) continue;
+    check(residual->shape() == shape, "conv2d: a residual must be ", shape, ", but is ",
+          residual->shape());
+    *residual = residual->contiguous();
+  }
+  Tensor y = empty(shape, x.options());
+  forward(x, weight_in, bias, o, y);
+  if (!needed) return y;
+  const Saved saved{x, weight_in.contiguous(), o.relu ? y.detach() : Tensor(), bias.defined(),
+                    o.stride, o.pad, o.relu_input, needs_grad(x_in), needs_grad(weight_in)};
+  return record(y, {x_in, weight_in, bias_in, options.residual, options.residual2},
+                [saved](const Tensor& dy) -> Grads {
+                  Grads grads = gradients(saved, dy);
+                  grads.push_back(dy);
+                  grads.push_back(dy);
+                  return grads;
+                });
+}
+
+Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight1,
+                  const Tensor& bias1, const Tensor& weight2, const Tensor& bias2,
+                  HeadActivation activation, double scale) {
+  const int64_t O = weight1.dim(0);
+  check(x_in.rank() == 4 && weight1.shape() == Shape{O, 3, 3, x_in.dim(3)} &&
+            bias1.shape() == Shape{O} && weight2.shape() == Shape{1, 1, 1, O} &&
+            bias2.shape() == Shape{1},
+        "depth_head: x ", x_in.shape(), ", weights ", weight1.shape(), " and ", weight2.shape(),
+        ", biases ", bias1.shape(), " and ", bias2.shape(), " do not fit together");
+  check(H >= 1 && W >= 1, "depth_head: the size must be at least 1 x 1, got ", H, " x ", W);
+  check_same_type("depth_head", x_in, weight1, bias1, weight2, bias2);
+  check(!needs_grad(x_in) && !needs_grad(weight1) && !needs_grad(weight2),
+        "depth_head: has no gradient; use conv2d under gradients");
+  if (x_in.dtype() == DType::f16)
+    return depth_head(in_f32(x_in), H, W, in_f32(weight1), in_f32(bias1), in_f32(weight2),
+                      in_f32(bias2), activation, scale)
+        .to(DType::f16);
+  const Tensor x = x_in.contiguous();
+  Tensor y = empty({x.dim(0), H, W}, x.options());
+  visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()), .height = x.dim(1), .width = x.dim(2),
+                           .channels = x.dim(3)},
+                     .weight = packed_weight<T>(weight1, Path::direct), .y = nullptr,
+                     .B = x.dim(0), .H = H, .W = W, .OC = O,
+                     .epilogue = {.bias = stored(bias1.data<T>()), .activation = Activation::relu},
+                     .head = {.weight = stored(weight2.data<T>()), .bias = stored(bias2.data<T>()),
+                              .activation = activation, .scale = scale, .y = stored(y.data<T>())}});
+  });
+  return y;
+}
+
+Tensor pack_conv2d(const Tensor& weight, int64_t stride, int64_t pad) {
+  check(weight.rank() == 4, "pack_conv2d: weight must be [O, kh, kw, I], got ", weight.shape());
+  if (weight.dtype() == DType::f16 || weight.layout() == Layout::packed || weight.dim(0) == 1)
+    return weight;
+  const Path path = path_of(weight.shape(), stride, pad);
+  const int64_t O = weight.dim(0), I = weight.dim(3), K = weight.dim(1) * weight.dim(2) * I;
+  return visit_gemm(weight.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    const Tensor dense = weight.detach().contiguous();
+    const int64_t size =
+        path == Path::direct ? cpu::packed_conv_size<S>(O, I) : cpu::packed_size<S>(K, O);
+    const auto storage = Storage::allocate(size * int64_t(sizeof(S)), weight.device());
+    S* packed = reinterpret_cast<S*>(storage->data());
+    if (path == Path::direct)
+      cpu::pack_conv(stored(dense.data<T>()), O, I, ConvUse::forward, packed);
+    else
+      cpu::pack(stored(dense.data<T>()), K, true, K, O, packed);
+    return Tensor::over(storage, weight.shape(), contiguous_strides(weight.shape()), 0,
+                        weight.dtype(), Layout::packed);
+  });
+}
+
+}  // namespace fathom

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "core/tensor.h"
+#include "kernels/cpu/conv_kernels.h"
+
+namespace fathom {
+
+using cpu::HeadActivation;  // relu, sigmoid
+
+/// Geometry, and what is fused into the same pass over memory.
+struct Conv2dOptions {
+  int64_t stride = 1, pad = 0;
+  bool relu_input = false;  // convolve relu(x)
+  bool relu = false;        // relu of the result; not together with residuals
+  Tensor residual = {}, residual2 = {};        // added to the result
+  int64_t upsample_h = 0, upsample_w = 0;      // first resize x to this size, align_corners bilinear
+};
+
+/// Two-dimensional convolution (correlation) of maps, zero padding.
+///
+/// x:      [B, H, W, I]; f64, f32, bf16 or f16.
+/// weight: [O, kh, kw, I], or the same from pack_conv2d with the same stride.
+/// bias:   [O], or undefined.
+/// Returns [B, (H + 2 pad - kh) / stride + 1, (W + 2 pad - kw) / stride + 1, O]. Differentiable in x,
+///         weight, bias and residuals (not in packed weights). Sums in f32.
+/// Throws  Error if shapes, dtypes or devices do not fit.
+///
+/// 3x3 with stride and pad 1 is computed directly, 1x1 as a product, everything else by im2col.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const Conv2dOptions& options = {});
+
+/// The end of a depth decoder in one pass, without gradients: resize x to H x W (align_corners
+/// bilinear), 3x3 convolution to 32 channels, ReLU, 1x1 convolution to one, then ReLU or
+/// scale * sigmoid. The map of H x W x 32 never exists.
+///
+/// x [B, h, w, F]; weight1 [32, 3, 3, F], bias1 [32]; weight2 [1, 1, 1, 32], bias2 [1].
+/// Returns [B, H, W]. weight1 may be packed, weight2 not needed so.
+Tensor depth_head(const Tensor& x, int64_t H, int64_t W, const Tensor& weight1, const Tensor& bias1,
+                  const Tensor& weight2, const Tensor& bias2, HeadActivation activation,
+                  double scale = 1);
+
+/// A weight rearranged once for many convolutions without gradients. f16 stays as it is, and so
+/// does a weight of one output channel, whose use is fused.
+Tensor pack_conv2d(const Tensor& weight, int64_t stride, int64_t pad);
+
+}  // namespace fathom

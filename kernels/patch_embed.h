@@ -1,0 +1,16 @@
+#pragma once
+
+#include "core/tensor.h"
+
+namespace fathom {
+
+/// Cuts an image into patches and projects each: a convolution with stride = kernel, as tokens.
+///
+/// image:  [B, H, W, 3]; H and W multiples of the patch size p.
+/// weight: [D, p, p, 3], or the same from pack_conv2d with stride p.
+/// bias:   [D].
+/// Returns [B, (H / p) * (W / p), D], patches row by row. Differentiable in all arguments.
+/// Source: Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), equation 1.
+Tensor patch_embed(const Tensor& image, const Tensor& weight, const Tensor& bias);
+
+}  // namespace fathom

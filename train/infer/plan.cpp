@@ -1,0 +1,111 @@
+#include "train/infer/plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+
+#include "core/error.h"
+
+namespace fathom {
+
+ImageSize network_size(ImageSize photo, const InputOptions& options) {
+  const ImageSize size = input_size(photo, options.size, options.rule);
+  const int64_t pixels = size.height * size.width;
+  if (options.max_pixels <= 0 || pixels <= options.max_pixels) return size;
+  const double shrink = std::sqrt(double(options.max_pixels) / double(pixels));
+  const auto down = [&](int64_t side) {
+    return std::max<int64_t>(14, int64_t(double(side) * shrink / 14) * 14);
+  };
+  return {down(size.height), down(size.width)};
+}
+
+int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype, int64_t batch,
+                                 ImageSize network) {
+  const Dinov2Config& e = config.encoder;
+  const auto& c = config.head.out_channels;
+  const int64_t h = network.height / e.patch, w = network.width / e.patch, P = h * w;
+  const int64_t N = P + 1 + e.registers, D = e.channels, F = config.head.features;
+
+  const int64_t ffn = (e.swiglu ? 3 : 2) * e.hidden * D;
+  const int64_t block = 4 * D * D + ffn;
+  const int64_t decoder = D * (c[0] + c[1] + c[2] + c[3]) + 16 * c[0] * c[0] + 4 * c[1] * c[1] +
+                          9 * c[3] * c[3] + 9 * F * (c[0] + c[1] + c[2] + c[3]) +
+                          4 * (F * F + 4 * 9 * F * F) + 9 * F * F / 2 + 9 * 16 * F;
+  const int64_t weights = e.layers * block + (3 * 14 * 14 + e.table * e.table) * D + decoder;
+
+  // Elements alive at once. Encoder: x, its norm, the feed-forward's hidden layer and result, the
+  // taps so far. Attention's strips and packed keys are below that.
+  const int64_t hidden = (e.swiglu ? 3 : 1) * e.hidden;
+  const int64_t encoder = N * (3 * D + std::max(hidden, 4 * D)) + 4 * P * D;
+  // Decoder, at its widest: the finest residual unit (lateral, path, two inner maps of 16 P F) or
+  // the last stage (refined map, output_conv1's 64 P F/2, the result), beside the coarser levels.
+  const int64_t reassemble = 4 * P * D + 16 * P * c[0] * 2 + 16 * P * F;
+  const int64_t fusion = 4 * 16 * P * F + P * (4 + 1 + 1) * F;
+  const int64_t tail = 16 * P * F * 2 + 32 * P * F + 196 * P;
+  const int64_t image = 3 * 196 * P;
+  const int64_t activations =
+      batch * (std::max({encoder, reassemble, fusion, tail}) + image);
+  return (weights + activations) * size_of(dtype) + batch * image * 4;
+}
+
+InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnythingConfig& config,
+                         DType dtype, int64_t batch, const InputOptions& options) {
+  InferPlan plan;
+  const int64_t limit = options.memory_limit_bytes;
+  std::map<std::pair<int64_t, int64_t>, size_t> open;  // network size -> batch being filled
+  for (const InferInput& input : inputs) {
+    try {
+      PlannedPhoto planned{input, read_image_size(input.photo, options.decode), {}, 0};
+      planned.network = network_size(planned.photo, options);
+      const auto [H, W] = planned.network;
+      planned.estimate_bytes = estimate_inference_bytes(config, dtype, 1, planned.network);
+      check(limit == 0 || planned.estimate_bytes <= limit, input.photo.string(), ": ",
+            planned.photo.height, " x ", planned.photo.width, " becomes a network input of ", H,
+            " x ", W, ", which needs about ", planned.estimate_bytes >> 20, " MiB, but ",
+            limit >> 20, " MiB may be used; lower --size, or cap the input with --max-pixels ",
+            H * W / 2);
+      const auto key = std::pair(H, W);
+      const auto it = open.find(key);
+      const int64_t together =
+          it == open.end() ? 1 : int64_t(plan.batches[it->second].size()) + 1;
+      const int64_t bytes = estimate_inference_bytes(config, dtype, together, planned.network);
+      const bool fits = together <= batch && (limit == 0 || bytes <= limit);
+      if (it == open.end() || !fits) {
+        open[key] = plan.batches.size();
+        plan.batches.push_back({planned});
+        plan.peak_bytes = std::max(plan.peak_bytes, planned.estimate_bytes);
+      } else {
+        plan.batches[it->second].push_back(planned);
+        plan.peak_bytes = std::max(plan.peak_bytes, bytes);
+      }
+    } catch (const Error& error) {
+      plan.refused.push_back({input, error.what()});
+    }
+  }
+  return plan;
+}
+
+// The number in a one-line file, or 0 ("max" and missing files too).
+static int64_t number_in(const std::string& path) {
+  std::ifstream file(path);
+  int64_t number = 0;
+  return file >> number ? number : 0;
+}
+
+int64_t available_memory_bytes() {
+  int64_t available = 0;
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string key, unit; meminfo >> key;) {
+    int64_t kib = 0;
+    meminfo >> kib;
+    std::getline(meminfo, unit);
+    if (key == "MemAvailable:") available = kib * 1024;
+  }
+  const int64_t v2 = number_in("/sys/fs/cgroup/memory.max");
+  const int64_t used = number_in("/sys/fs/cgroup/memory.current");
+  if (v2 > 0) available = std::min(available, std::max<int64_t>(1, v2 - used));
+  return available;
+}
+
+}  // namespace fathom
