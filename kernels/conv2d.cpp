@@ -25,6 +25,12 @@ Path path_of(const Shape& weight, int64_t stride, int64_t pad) {
   return Path::columns;
 }
 
+// Whether any argument needs a gradient.
+bool needed(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o) {
+  return needs_grad(x) || needs_grad(weight) || needs_grad(bias) || needs_grad(o.residual) ||
+         needs_grad(o.residual2);
+}
+
 void check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Conv2dOptions& o) {
   check(x.rank() == 4 && weight.rank() == 4,
@@ -43,8 +49,8 @@ void check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check(o.residual.defined() || !o.residual2.defined(),
         "conv2d: residual2 needs a first residual");
   check_same_type("conv2d", x, weight, bias, o.residual, o.residual2);
-  check(weight.layout() == Layout::strided || !needs_grad(weight),
-        "conv2d: a packed weight has no gradient");
+  check(weight.layout() == Layout::strided || !needed(x, weight, bias, o),
+        "conv2d: packed weights have no gradients, for any argument; use NoGrad or strided ones");
 }
 
 // The weight as the path reads it: packed already, or packed into this thread's scratch.
@@ -207,13 +213,15 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
               const Conv2dOptions& options) {
   Conv2dOptions o = options;
   check(x_in.rank() == 4, "conv2d: x must be [B, H, W, I], got ", x_in.shape());
-  const bool needed = needs_grad(x_in) || needs_grad(weight_in) || needs_grad(bias_in) ||
-                      needs_grad(o.residual) || needs_grad(o.residual2);
+  check(o.upsample_h >= 0 && o.upsample_w >= 0 && (o.upsample_h > 0) == (o.upsample_w > 0),
+        "conv2d: upsample_h and upsample_w must both be at least 1, or both 0, but are ",
+        o.upsample_h, " and ", o.upsample_w);
+  const bool recorded = needed(x_in, weight_in, bias_in, o);
   const Path path = weight_in.rank() == 4 ? path_of(weight_in.shape(), o.stride, o.pad)
                                           : Path::columns;
   if (o.upsample_h > 0) {
     const int64_t H = std::exchange(o.upsample_h, 0), W = std::exchange(o.upsample_w, 0);
-    if (needed || path != Path::direct || x_in.dtype() == DType::f16)
+    if (recorded || path != Path::direct || x_in.dtype() == DType::f16)
       return conv2d(interpolate_bilinear(x_in, H, W, true), weight_in, bias_in, o);
     o.upsample_h = H, o.upsample_w = W;
   }
@@ -226,7 +234,7 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
 
   const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
   const int64_t H = o.upsample_h > 0 ? o.upsample_h : x.dim(1);
-  const int64_t W = o.upsample_w > 0 ? o.upsample_w : x.dim(2);
+  const int64_t W = o.upsample_h > 0 ? o.upsample_w : x.dim(2);
   const Shape shape{x.dim(0), (H + 2 * o.pad - weight_in.dim(1)) / o.stride + 1,
                     (W + 2 * o.pad - weight_in.dim(2)) / o.stride + 1, weight_in.dim(0)};
   for (Tensor* residual : {&o.residual, &o.residual2}) {
@@ -237,7 +245,7 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   }
   Tensor y = empty(shape, x.options());
   forward(x, weight_in, bias, o, y);
-  if (!needed) return y;
+  if (!recorded) return y;
   const Saved saved{x, weight_in.contiguous(), o.relu ? y.detach() : Tensor(), bias.defined(),
                     o.stride, o.pad, o.relu_input, needs_grad(x_in), needs_grad(weight_in)};
   return record(y, {x_in, weight_in, bias_in, options.residual, options.residual2},
