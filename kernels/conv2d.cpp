@@ -258,8 +258,12 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
 }
 
 Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight1,
-                  const Tensor& bias1, const Tensor& weight2, const Tensor& bias2,
+                  const Tensor& bias1_in, const Tensor& weight2_in, const Tensor& bias2_in,
                   HeadActivation activation, double scale) {
+  check(bias1_in.defined() && bias2_in.defined(), "depth_head: both biases must be there");
+  const Tensor bias1 = bias1_in.contiguous(), bias2 = bias2_in.contiguous();
+  const Tensor weight2 = weight2_in.contiguous();
+  check(weight1.rank() == 4, "depth_head: weight1 must be [O, 3, 3, F], got ", weight1.shape());
   const int64_t O = weight1.dim(0);
   check(x_in.rank() == 4 && weight1.shape() == Shape{O, 3, 3, x_in.dim(3)} &&
             bias1.shape() == Shape{O} && weight2.shape() == Shape{1, 1, 1, O} &&
@@ -268,7 +272,8 @@ Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight
         ", biases ", bias1.shape(), " and ", bias2.shape(), " do not fit together");
   check(H >= 1 && W >= 1, "depth_head: the size must be at least 1 x 1, got ", H, " x ", W);
   check_same_type("depth_head", x_in, weight1, bias1, weight2, bias2);
-  check(!needs_grad(x_in) && !needs_grad(weight1) && !needs_grad(weight2),
+  check(!needs_grad(x_in) && !needs_grad(weight1) && !needs_grad(bias1) && !needs_grad(weight2) &&
+            !needs_grad(bias2),
         "depth_head: has no gradient; use conv2d under gradients");
   if (x_in.dtype() == DType::f16)
     return depth_head(in_f32(x_in), H, W, in_f32(weight1), in_f32(bias1), in_f32(weight2),
