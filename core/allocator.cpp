@@ -224,10 +224,10 @@ void set_limit(int64_t bytes) {
   s.limit = bytes;
 }
 
-void enable_guards() {
+void enable_guards(bool on) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  s.guards = true;
+  s.guards = on;
 }
 
 void check_guards() {

@@ -32,7 +32,7 @@ void set_limit(int64_t bytes);
 
 /// For tests: from now on blocks are filled with 0xff (NaN) and stand between guard bands, which
 /// release() and check_guards() verify.
-void enable_guards();
+void enable_guards(bool on = true);
 /// Throws Error naming the first block whose guard band was overwritten.
 void check_guards();
 
