@@ -8,7 +8,7 @@
 #include "core/npy.h"
 #include "core/pfm.h"
 #include "core/png.h"
-#include "tests/models/hash_fill.h"
+#include "tests/models/tiny_model.h"
 #include "tests/testing.h"
 
 namespace fathom {
@@ -16,19 +16,6 @@ namespace fathom {
 namespace fs = std::filesystem;
 
 namespace {
-
-// A small model with the shape of the real ones, so that a run takes milliseconds.
-DepthAnything tiny_model(DepthKind kind) {
-  DepthAnythingConfig config{
-      .encoder = {.channels = 64, .layers = 4, .heads = 1, .hidden = 128},
-      .head = {.features = 16, .out_channels = {16, 16, 16, 16}},
-      .taps = {0, 1, 2, 3},
-      .kind = kind,
-      .max_depth_m = 20};
-  DepthAnything model(config);
-  fill_with_hash(model, kind == DepthKind::relative ? 4 : 0);
-  return model;
-}
 
 struct Run {
   fs::path root = fs::temp_directory_path() / ("fathom-run-" + std::to_string(::getpid()));
@@ -40,8 +27,10 @@ struct Run {
     fs::create_directories(root / "in");
     run.model = &model;
     run.source = {"tiny", 2, kind, model.config.max_depth_m, "tiny.safetensors", "0", "f32", "cpu"};
-    run.output = {root / "out", {OutputFormat::png16, OutputFormat::npy, OutputFormat::pfm,
-                                 OutputFormat::color, OutputFormat::side}, {}};
+    run.output = {root / "out",
+                  {OutputFormat::png16, OutputFormat::npy, OutputFormat::pfm, OutputFormat::color,
+                   OutputFormat::side},
+                  {}};
   }
   ~Run() { fs::remove_all(root); }
 
@@ -52,7 +41,8 @@ struct Run {
     inputs.push_back({root / "in" / name, fs::path(name).stem()});
   }
   InferReport go(int64_t batch = 1) {
-    return run_inference(run, plan_inference(inputs, model.config, DType::f32, batch, {.size = 56}));
+    return run_inference(run,
+                         plan_inference(inputs, model.config, DType::f32, batch, {.size = 56}));
   }
   fs::path out(const char* name) const { return root / "out" / name; }
 };
