@@ -28,8 +28,8 @@ std::vector<CudaDevice> cuda_devices() {
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) break;  // indices stay true
-    devices.push_back({properties.name, properties.major, properties.minor,
-                       int64_t(properties.totalGlobalMem)});
+    devices.push_back(
+        {properties.name, properties.major, properties.minor, int64_t(properties.totalGlobalMem)});
   }
   return devices;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <source_location>
 #include <sstream>
 #include <stdexcept>
@@ -45,9 +46,8 @@ inline void check(Condition condition, const auto&... parts) {
 struct Opening {
   std::string_view text;
   std::source_location where;
-  Opening(const char* text, std::source_location where = std::source_location::current())
-      : text(text), where(where) {}
-  Opening(const std::string& text, std::source_location where = std::source_location::current())
+  template <std::convertible_to<std::string_view> Text>
+  Opening(const Text& text, std::source_location where = std::source_location::current())
       : text(text), where(where) {}
   Opening(std::string_view text, std::source_location where = std::source_location::current())
       : text(text), where(where) {}

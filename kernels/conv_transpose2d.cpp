@@ -63,14 +63,14 @@ static Tensor blocks_to_map(const Tensor& blocks_in, const Tensor& bias_in, cons
   const Tensor blocks = blocks_in.contiguous();
   const Tensor bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
   return record(to_map(blocks, bias, n), {blocks_in, bias_in},
-                [n, has_bias = bias.defined()](const Tensor& dy) -> Grads {
+                [n, shape = blocks.shape(), has_bias = bias.defined()](const Tensor& dy) -> Grads {
                   Tensor db;
                   if (has_bias) {
                     db = empty({n.O}, dy.options());
                     visit_stream(dy.device(),
                                  [&](auto stream) { kernels::column_sum(stream, dy, db); });
                   }
-                  return {to_blocks(dy, n), db};
+                  return {to_blocks(dy, n).view(shape), db};
                 });
 }
 

@@ -1,26 +1,22 @@
-#include "kernels/random.h"
-
-#include <cuda_runtime.h>
-
-#include "core/cuda.h"
-#include "core/error.h"
+#include "kernels/cuda/random.h"
+#include "core/gpu.h"
 #include "core/philox.h"
 
-namespace fathom::kernels {
+namespace fathom::cuda {
+namespace {
 
 // Memory bound: 4 bytes written an element. A thread draws one Philox block, four elements, so that
 // neighbours write neighbouring 16 bytes.
 constexpr int kThreads = 256;
-constexpr int64_t kMostBlocks = 1 << 16;  // beyond, threads take further steps
 
-struct UniformFour {
+struct Uniform {
   float low, high;
   __device__ void operator()(const Philox4& block, float* values) const {
     for (int i = 0; i < 4; ++i) values[i] = uniform_between(block.word[i], low, high);
   }
 };
 
-struct NormalFour {
+struct Normal {
   float mean, deviation;
   __device__ void operator()(const Philox4& block, float* values) const {
     normals_from(block.word[0], block.word[1], values, values + 1);
@@ -29,36 +25,35 @@ struct NormalFour {
   }
 };
 
-template <class Four>
-static __global__ void fill_kernel(Generator start, Four four, float* __restrict__ data,
-                                   int64_t n) {
-  const int64_t step = int64_t(gridDim.x) * kThreads;
-  for (int64_t block = int64_t(blockIdx.x) * kThreads + threadIdx.x; 4 * block < n; block += step) {
-    float values[4];
-    four(philox(start.seed, start.position + uint64_t(block)), values);
-    for (int i = 0; i < 4 && 4 * block + i < n; ++i) data[4 * block + i] = values[i];
-  }
+template <class Distribution>
+__global__ void __launch_bounds__(kThreads)
+    fill_kernel(uint64_t seed, uint64_t position, Distribution distribution, float* __restrict__ x,
+                int64_t N) {
+  const int64_t block = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (4 * block >= N) return;
+  float values[4];
+  distribution(philox(seed, position + uint64_t(block)), values);
+  for (int i = 0; i < 4 && 4 * block + i < N; ++i) x[4 * block + i] = values[i];
 }
 
-template <class Four>
-static void fill(void* stream, const Generator& start, Four four, float* data, int64_t n) {
-  const int64_t blocks = ceil_div(ceil_div(n, 4), kThreads);
-  const dim3 grid(unsigned(blocks < kMostBlocks ? blocks : kMostBlocks));
-  fill_kernel<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(start, four, data, n);
-  const cudaError_t error = cudaGetLastError();
-  if (error == cudaSuccess) return;
-  const std::string absent = cuda_unavailable_reason();
-  fail("random: cannot fill on the GPU: ", absent.empty() ? cudaGetErrorString(error) : absent);
+template <class Distribution>
+void fill(CUstream_st* stream, uint64_t seed, uint64_t position, Distribution distribution,
+          float* x, int64_t N) {
+  const auto blocks = static_cast<unsigned>(gpu::ceil_div<int64_t>(N, 4 * kThreads));
+  gpu::launch(fill_kernel<Distribution>, blocks, kThreads, 0, stream, seed, position, distribution,
+              x, N);
 }
 
-void fill_uniform_cuda(void* stream, const Generator& generator, float low, float high, float* data,
-                       int64_t n) {
-  fill(stream, generator, UniformFour{low, high}, data, n);
+}  // namespace
+
+void fill_uniform(CUstream_st* stream, uint64_t seed, uint64_t position, float low, float high,
+                  float* x, int64_t N) {
+  fill(stream, seed, position, Uniform{low, high}, x, N);
 }
 
-void fill_normal_cuda(void* stream, const Generator& generator, float mean, float deviation,
-                      float* data, int64_t n) {
-  fill(stream, generator, NormalFour{mean, deviation}, data, n);
+void fill_normal(CUstream_st* stream, uint64_t seed, uint64_t position, float mean, float deviation,
+                 float* x, int64_t N) {
+  fill(stream, seed, position, Normal{mean, deviation}, x, N);
 }
 
-}  // namespace fathom::kernels
+}  // namespace fathom::cuda

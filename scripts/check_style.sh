@@ -33,7 +33,7 @@ if git grep -nE '^ *# *include *[<"](cuda|cublas|nccl|nvrtc)' -- '*.h' '*.cpp' '
   complain "^ CUDA headers belong in core/cuda.*, core/gpu.h and .cu files"
 fi
 
-# Paths of somebody's machine. The files of the system that the code reads on purpose are not.
+# Paths of somebody's machine.
 if git grep -nE '(^|[^A-Za-z0-9_./])/(work|home|root|Users|mnt|opt)/[A-Za-z]' -- . ':!LICENSE' ':!scripts/check_style.sh'; then
   complain "^ paths of one machine"
 fi

@@ -29,6 +29,7 @@ run_case() {
 run_tests() {
   local status=0 xml=$work/report.xml counts
   echo "-- $*"
+  rm -f "$xml"
   "$@" --reporter xml --out "$xml" || status=$?
   counts=$(grep -o '<OverallResultsCases [^>]*' "$xml" | tail -n 1 || true)
   if [[ $counts =~ successes=\"([0-9]+)\"\ failures=\"([0-9]+)\" ]]; then
@@ -56,13 +57,16 @@ build() {  # preset, targets
     failed=$((failed + 1))
     finish
   fi
-  grep -A 12 -- '-- fathom ' "$log" | sed -n '/^--/p' | grep -v 'ninja\|done\|written' || true
+  sed -n '/^-- fathom /,/sanitizers/p' "$log"
 }
 
 scripts/install_packages.sh
 echo "building: release"
 build release all
 run_tests build/release/fathom_tests
+# The CUDA kernels on the CPU; built where CUDA's headers are.
+host_tests=build/release/fathom_host_tests
+[ ! -x $host_tests ] || run_tests $host_tests
 
 if [ $sanitizers -eq 1 ]; then
   fuzzers=()
@@ -73,10 +77,12 @@ if [ $sanitizers -eq 1 ]; then
   build asan fathom_reader_tests "${fuzzers[@]}"
   run_tests build/asan/fathom_reader_tests
   for fuzzer in "${fuzzers[@]}"; do
-    case $fuzzer in  # the seeds of each
-      fathom_fuzz_image) seeds=(tests/data/pictures) ;;
-      *) seeds=("tests/data/${fuzzer#fathom_fuzz_}"*/*) ;;
+    case $fuzzer in
+      fathom_fuzz_image) seed_folder=tests/data/pictures ;;
+      fathom_fuzz_checkpoint) seed_folder=tests/data/weights ;;
+      *) echo "$fuzzer: scripts/test.sh does not know its seeds"; failed=$((failed + 1)); continue ;;
     esac
+    mapfile -t seeds < <(find "$seed_folder" -type f | sort)
     run_case "build/asan/$fuzzer" $mutations "${seeds[@]}"
   done
 fi

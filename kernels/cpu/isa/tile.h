@@ -28,12 +28,13 @@ using TileOperand = typename TileOperandOf<T>::type;
 template <class T>
 constexpr int kPanelVecs = kPanel / kLanes<T>;
 
-// 32 registers (AVX-512): 14 x 2 sums, 2 of B, 1 of A. 16 registers: 12 sums or less.
+// 32 registers (AVX-512): 14 x 2 sums, 2 of B, 1 of A. 16 registers: 12 sums, or 10 where bf16 is
+// widened on the way and needs a mask.
 template <class T>
 constexpr int kTilePanels = kVectorBytes == 64 && kPanelVecs<T> == 1 ? 2 : 1;
 template <class T>
 constexpr int kTileRows = kVectorBytes == 64   ? 14
-                          : kPanelVecs<T> == 2 ? 6
+                          : kPanelVecs<T> == 2 ? (sizeof(T) == 2 ? 5 : 6)
                           : kPanelVecs<T> == 4 ? (kVectorBytes == 32 ? 3 : 2)
                                                : 1;
 
