@@ -10,6 +10,7 @@
 #include "core/cuda.h"
 #include "core/file.h"
 #include "core/parallel.h"
+#include "core/png.h"
 #include "core/version.h"
 #include "train/infer/run.h"
 
@@ -104,6 +105,10 @@ int infer(const Arguments& arguments) {
   InferRun run;
   for (const std::string& format : arguments.formats)
     run.output.formats.push_back(output_format(format));
+  for (const OutputFormat format : run.output.formats)
+    check(
+        can_write_png() || format == OutputFormat::npy || format == OutputFormat::pfm,
+        "this build has no libpng; add --format npy or pfm, or install libpng-dev and build again");
   if (!arguments.colormap.empty()) run.output.colors = choose_colors(arguments.colormap);
   const bool hf = arguments.resize_rule == "hf";
   if (arguments.threads > 0) set_thread_count(arguments.threads);
