@@ -25,6 +25,12 @@ Path path_of(const Shape& weight, int64_t stride, int64_t pad) {
   return Path::columns;
 }
 
+// Whether any argument needs a gradient.
+bool needed(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o) {
+  return needs_grad(x) || needs_grad(weight) || needs_grad(bias) || needs_grad(o.residual) ||
+         needs_grad(o.residual2);
+}
+
 void check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Conv2dOptions& o) {
   check(x.rank() == 4 && weight.rank() == 4,
@@ -43,8 +49,8 @@ void check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check(o.residual.defined() || !o.residual2.defined(),
         "conv2d: residual2 needs a first residual");
   check_same_type("conv2d", x, weight, bias, o.residual, o.residual2);
-  check(weight.layout() == Layout::strided || !needs_grad(weight),
-        "conv2d: a packed weight has no gradient");
+  check(weight.layout() == Layout::strided || !needed(x, weight, bias, o),
+        "conv2d: packed weights have no gradients, for any argument; use NoGrad or strided ones");
 }
 
 // The weight as the path reads it: packed already, or packed into this thread's scratch.
@@ -207,13 +213,15 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
               const Conv2dOptions& options) {
   Conv2dOptions o = options;
   check(x_in.rank() == 4, "conv2d: x must be [B, H, W, I], got ", x_in.shape());
-  const bool needed = needs_grad(x_in) || needs_grad(weight_in) || needs_grad(bias_in) ||
-                      needs_grad(o.residual) || needs_grad(o.residual2);
+  check(o.upsample_h >= 0 && o.upsample_w >= 0 && (o.upsample_h > 0) == (o.upsample_w > 0),
+        "conv2d: upsample_h and upsample_w must both be at least 1, or both 0, but are ",
+        o.upsample_h, " and ", o.upsample_w);
+  const bool recorded = needed(x_in, weight_in, bias_in, o);
   const Path path = weight_in.rank() == 4 ? path_of(weight_in.shape(), o.stride, o.pad)
                                           : Path::columns;
   if (o.upsample_h > 0) {
     const int64_t H = std::exchange(o.upsample_h, 0), W = std::exchange(o.upsample_w, 0);
-    if (needed || path != Path::direct || x_in.dtype() == DType::f16)
+    if (recorded || path != Path::direct || x_in.dtype() == DType::f16)
       return conv2d(interpolate_bilinear(x_in, H, W, true), weight_in, bias_in, o);
     o.upsample_h = H, o.upsample_w = W;
   }
@@ -226,7 +234,7 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
 
   const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
   const int64_t H = o.upsample_h > 0 ? o.upsample_h : x.dim(1);
-  const int64_t W = o.upsample_w > 0 ? o.upsample_w : x.dim(2);
+  const int64_t W = o.upsample_h > 0 ? o.upsample_w : x.dim(2);
   const Shape shape{x.dim(0), (H + 2 * o.pad - weight_in.dim(1)) / o.stride + 1,
                     (W + 2 * o.pad - weight_in.dim(2)) / o.stride + 1, weight_in.dim(0)};
   for (Tensor* residual : {&o.residual, &o.residual2}) {
@@ -237,7 +245,7 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   }
   Tensor y = empty(shape, x.options());
   forward(x, weight_in, bias, o, y);
-  if (!needed) return y;
+  if (!recorded) return y;
   const Saved saved{x, weight_in.contiguous(), o.relu ? y.detach() : Tensor(), bias.defined(),
                     o.stride, o.pad, o.relu_input, needs_grad(x_in), needs_grad(weight_in)};
   return record(y, {x_in, weight_in, bias_in, options.residual, options.residual2},
@@ -250,8 +258,12 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
 }
 
 Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight1,
-                  const Tensor& bias1, const Tensor& weight2, const Tensor& bias2,
+                  const Tensor& bias1_in, const Tensor& weight2_in, const Tensor& bias2_in,
                   HeadActivation activation, double scale) {
+  check(bias1_in.defined() && bias2_in.defined(), "depth_head: both biases must be there");
+  const Tensor bias1 = bias1_in.contiguous(), bias2 = bias2_in.contiguous();
+  const Tensor weight2 = weight2_in.contiguous();
+  check(weight1.rank() == 4, "depth_head: weight1 must be [O, 3, 3, F], got ", weight1.shape());
   const int64_t O = weight1.dim(0);
   check(x_in.rank() == 4 && weight1.shape() == Shape{O, 3, 3, x_in.dim(3)} &&
             bias1.shape() == Shape{O} && weight2.shape() == Shape{1, 1, 1, O} &&
@@ -260,7 +272,8 @@ Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight
         ", biases ", bias1.shape(), " and ", bias2.shape(), " do not fit together");
   check(H >= 1 && W >= 1, "depth_head: the size must be at least 1 x 1, got ", H, " x ", W);
   check_same_type("depth_head", x_in, weight1, bias1, weight2, bias2);
-  check(!needs_grad(x_in) && !needs_grad(weight1) && !needs_grad(weight2),
+  check(!needs_grad(x_in) && !needs_grad(weight1) && !needs_grad(bias1) && !needs_grad(weight2) &&
+            !needs_grad(bias2),
         "depth_head: has no gradient; use conv2d under gradients");
   if (x_in.dtype() == DType::f16)
     return depth_head(in_f32(x_in), H, W, in_f32(weight1), in_f32(bias1), in_f32(weight2),

@@ -21,20 +21,24 @@ struct Conv2dOptions {
 /// x:      [B, H, W, I]; f64, f32, bf16 or f16.
 /// weight: [O, kh, kw, I], or the same from pack_conv2d with the same stride.
 /// bias:   [O], or undefined.
-/// Returns [B, (H + 2 pad - kh) / stride + 1, (W + 2 pad - kw) / stride + 1, O]. Differentiable in x,
-///         weight, bias and residuals (not in packed weights). Sums in f32.
-/// Throws  Error if shapes, dtypes or devices do not fit.
+/// Returns [B, (H + 2 pad - kh) / stride + 1, (W + 2 pad - kw) / stride + 1, O], H and W being those
+///         of the resized x. Differentiable in x, weight, bias and residuals, but not with packed
+///         weights. Sums in f32, f64 in f64.
+/// Throws  Error if shapes, dtypes or devices do not fit, or if an argument needs a gradient while
+///         the weight is packed.
 ///
 /// 3x3 with stride and pad 1 is computed directly, 1x1 as a product, everything else by im2col.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options = {});
 
 /// The end of a depth decoder in one pass, without gradients: resize x to H x W (align_corners
-/// bilinear), 3x3 convolution to 32 channels, ReLU, 1x1 convolution to one, then ReLU or
-/// scale * sigmoid. The map of H x W x 32 never exists.
+/// bilinear), 3x3 convolution to O channels (32 in the models), ReLU, 1x1 convolution to one, then
+/// scale * ReLU or scale * sigmoid. The map of H x W x O never exists.
 ///
-/// x [B, h, w, F]; weight1 [32, 3, 3, F], bias1 [32]; weight2 [1, 1, 1, 32], bias2 [1].
-/// Returns [B, H, W]. weight1 may be packed, weight2 not needed so.
+/// x [B, h, w, F]; weight1 [O, 3, 3, F], or the same from pack_conv2d, bias1 [O];
+/// weight2 [1, 1, 1, O], bias2 [1].
+/// Returns [B, H, W].
+/// Throws  Error if shapes, dtypes or devices do not fit, or if an argument needs a gradient.
 Tensor depth_head(const Tensor& x, int64_t H, int64_t W, const Tensor& weight1, const Tensor& bias1,
                   const Tensor& weight2, const Tensor& bias2, HeadActivation activation,
                   double scale = 1);

@@ -12,7 +12,9 @@ namespace {
 
 using cpu::Activation, cpu::stored, cpu::stored_t;
 
-void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+// gamma and residual: for their gradients only.
+void check_linear(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  const Tensor& gamma = {}, const Tensor& residual = {}) {
   check(x.rank() >= 1 && weight.rank() == 2, op, ": expected x [..., K] and weight [N, K], got ",
         x.shape(), " and ", weight.shape());
   check(weight.dim(1) == x.dim(-1), op, ": weight ", weight.shape(), " does not fit x ", x.shape(),
@@ -21,8 +23,10 @@ void check_linear(const char* op, const Tensor& x, const Tensor& weight, const T
     check(bias.shape() == Shape{weight.dim(0)}, op, ": bias must be [", weight.dim(0), "], but is ",
           bias.shape());
   check_same_type(op, x, weight, bias);
-  check(weight.layout() == Layout::strided || !needs_grad(weight), op,
-        ": a packed weight has no gradient");
+  const bool needed = needs_grad(x) || needs_grad(weight) || needs_grad(bias) ||
+                      needs_grad(gamma) || needs_grad(residual);
+  check(weight.layout() == Layout::strided || !needed, op,
+        ": packed weights have no gradients, for any argument; use NoGrad or unpack_linear");
 }
 
 Shape with_last(const Tensor& x, int64_t last) {
@@ -164,7 +168,7 @@ Tensor linear(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
   Tensor y = empty(with_last(x, weight_in.dim(0)), x.options()), none;
   forward(x, weight_in, bias, {}, y, none);
-  if (weight_in.layout() == Layout::packed) return y;
+  if (weight_in.layout() == Layout::packed) return y;  // contiguous() below is for strided ones
   return record(y, {x_in, weight_in, bias_in},
                 [x, weight = weight_in.contiguous(), bias, need_x = needs_grad(x_in),
                  need_w = needs_grad(weight_in)](const Tensor& dy) {
@@ -195,7 +199,7 @@ Tensor linear_gelu(const Tensor& x_in, const Tensor& weight_in, const Tensor& bi
 
 Tensor linear_residual(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in,
                        const Tensor& gamma_in, const Tensor& residual_in) {
-  check_linear("linear_residual", x_in, weight_in, bias_in);
+  check_linear("linear_residual", x_in, weight_in, bias_in, gamma_in, residual_in);
   const int64_t N = weight_in.dim(0);
   check(residual_in.shape() == with_last(x_in, N), "linear_residual: residual must be ",
         with_last(x_in, N), ", but is ", residual_in.shape());
@@ -247,6 +251,7 @@ Tensor pack_linear(const Tensor& weight) {
 
 Tensor unpack_linear(const Tensor& packed) {
   if (packed.layout() != Layout::packed) return packed;
+  check(packed.rank() == 2, "unpack_linear: ", packed.shape(), " is not from pack_linear");
   Tensor weight = empty(packed.shape(), packed.options());
   const int64_t N = weight.dim(0), K = weight.dim(1);
   visit_gemm(weight.dtype(), [&]<class T>(Tag<T>) {

@@ -9,8 +9,10 @@ namespace fathom {
 /// x:      [..., K]; f64, f32, bf16 or f16.
 /// weight: [N, K], or the same from pack_linear.
 /// bias:   [N], or undefined.
-/// Returns [..., N]. Differentiable in all arguments (not in packed weights). Sums in f32.
-/// Throws  Error if shapes, dtypes or devices do not fit.
+/// Returns [..., N]. Differentiable in all arguments, but not with packed weights. Sums in f32, f64
+///         in f64.
+/// Throws  Error if shapes, dtypes or devices do not fit, or if an argument needs a gradient while
+///         the weight is packed.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 /// gelu(x W^T + b), erf form; the activation happens on the way to memory. Otherwise as linear.

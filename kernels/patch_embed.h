@@ -8,8 +8,10 @@ namespace fathom {
 ///
 /// image:  [B, H, W, 3]; H and W multiples of the patch size p.
 /// weight: [D, p, p, 3], or the same from pack_conv2d with stride p.
-/// bias:   [D].
-/// Returns [B, (H / p) * (W / p), D], patches row by row. Differentiable in all arguments.
+/// bias:   [D], or undefined.
+/// Returns [B, (H / p) * (W / p), D], patches row by row. Differentiable in all arguments, but not
+///         with packed weights.
+/// Throws  Error if shapes, dtypes or devices do not fit.
 /// Source: Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), equation 1.
 Tensor patch_embed(const Tensor& image, const Tensor& weight, const Tensor& bias);
 

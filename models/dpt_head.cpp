@@ -1,5 +1,7 @@
 #include "models/dpt_head.h"
 
+#include <utility>
+
 #include "core/autograd.h"
 #include "kernels/bilinear.h"
 #include "kernels/elementwise.h"
@@ -41,36 +43,42 @@ DptHead::DptHead(int64_t channels, const DptConfig& config) : config(config) {
              {conv3x3(F / 2, 32), conv1x1(32, 1)}};
 }
 
-Tensor DptHead::operator()(std::span<const Tensor> maps, int64_t height, int64_t width,
+Tensor DptHead::operator()(std::vector<Tensor> maps, int64_t height, int64_t width,
                            HeadActivation activation, double max_depth_m, DptTrace* trace) const {
   check(maps.size() == 4, "dpt: expected 4 feature maps, got ", maps.size());
-  const auto resize = [](const Tensor& x, const Tensor& like) {
-    return interpolate_bilinear(x, like.dim(1), like.dim(2), true);
+  const int64_t h = maps[0].dim(1), w = maps[0].dim(2);
+  DptTrace kept;
+  const auto keep = [&](Tensor& slot, const Tensor& x) {
+    if (trace) slot = x;
+    return x;
   };
-  const Tensor p0 = projects[0](maps[0]);  // [B, h, w, c0]
-  const Tensor r0 = resize_layers.up4(p0);  // [B, 4h, 4w, c0]
-  const Tensor l1 = scratch.layer1_rn(r0);
-  const Tensor l2 = scratch.layer2_rn(resize_layers.up2(projects[1](maps[1])));
-  const Tensor l3 = scratch.layer3_rn(projects[2](maps[2]));
-  const Tensor r3 = resize_layers.down2(projects[3](maps[3]));  // [B, ceil(h/2), ceil(w/2), c3]
-  const Tensor l4 = scratch.layer4_rn(r3);
-
-  // Each level is resized to the size of the next finer one, which need not be its double.
-  const Tensor path4 = resize(scratch.refinenet4(l4, {}), l3);
-  const Tensor path3 = resize(scratch.refinenet3(l3, path4), l2);
-  const Tensor path2 = resize(scratch.refinenet2(l2, path3), l1);
-  const Tensor fused1 = scratch.refinenet1(l1, path2);  // [B, 4h, 4w, F]
-  const Tensor out1 = scratch.output_conv1(
-      fused1, {.upsample_h = 2 * fused1.dim(1), .upsample_w = 2 * fused1.dim(2)});  // [B, 8h, 8w, F/2]
-  if (trace)
-    *trace = {p0, r0, r3, l4, path4, path3, path2,
-              interpolate_bilinear(fused1, 2 * fused1.dim(1), 2 * fused1.dim(2), true), out1};
+  // From coarse to fine, each map released when its level is done: the finest level alone decides
+  // the peak. A path is resized to the size of the next finer level, which need not be its double.
+  const auto reassembled = [&](size_t level) { return projects[level](std::exchange(maps[level], {})); };
+  const auto resized = [&](const Tensor& x, int64_t times) {
+    return interpolate_bilinear(x, times * h, times * w, true);
+  };
+  const Tensor r3 = keep(kept.resize3, resize_layers.down2(reassembled(3)));  // [B, h/2, w/2, c3]
+  Tensor path = scratch.refinenet4(keep(kept.layer4_rn, scratch.layer4_rn(r3)), {});
+  path = keep(kept.refinenet4, resized(path, 1));
+  path = scratch.refinenet3(scratch.layer3_rn(reassembled(2)), path);
+  path = keep(kept.refinenet3, resized(path, 2));
+  path = scratch.refinenet2(scratch.layer2_rn(resize_layers.up2(reassembled(1))), path);
+  path = keep(kept.refinenet2, resized(path, 4));
+  path = scratch.refinenet1(
+      scratch.layer1_rn(keep(kept.resize0,
+                             resize_layers.up4(keep(kept.projects0, reassembled(0))))),
+      path);  // [B, 4h, 4w, F]
+  if (trace) kept.refinenet1 = resized(path, 8);
+  path = scratch.output_conv1(path, {.upsample_h = 8 * h, .upsample_w = 8 * w});  // F/2 channels
+  keep(kept.output_conv1, path);
+  if (trace) *trace = kept;
 
   const Conv2d &conv0 = scratch.output_conv2.conv0, &conv2 = scratch.output_conv2.conv2;
-  if (!grad_enabled() && conv0.weight.dim(0) == 32)
-    return depth_head(out1, height, width, conv0.weight, conv0.bias, conv2.weight, conv2.bias,
+  if (!grad_enabled())
+    return depth_head(path, height, width, conv0.weight, conv0.bias, conv2.weight, conv2.bias,
                       activation, max_depth_m);
-  const Tensor hidden = conv0(out1, {.relu = true, .upsample_h = height, .upsample_w = width});
+  const Tensor hidden = conv0(path, {.relu = true, .upsample_h = height, .upsample_w = width});
   const Tensor y = conv2(hidden).view({hidden.dim(0), height, width});
   return activation == HeadActivation::relu ? relu(y) : scale(sigmoid(y), max_depth_m);
 }

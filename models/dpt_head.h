@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <span>
 #include <vector>
 
 #include "kernels/conv2d.h"
@@ -99,10 +98,10 @@ struct DptHead {
 
   DptHead(int64_t channels, const DptConfig& config);
 
-  /// maps: four [B, h, w, C]. Returns [B, height, width] after the last activation, which is
+  /// maps: four [B, h, w, C], released as they are used (move them in). Returns [B, height, width] after the last activation, which is
   /// ReLU, or sigmoid times `max_depth_m` for metric models. height and width must be 14 h, 14 w
   /// for the published models; any size is accepted.
-  Tensor operator()(std::span<const Tensor> maps, int64_t height, int64_t width,
+  Tensor operator()(std::vector<Tensor> maps, int64_t height, int64_t width,
                     HeadActivation activation, double max_depth_m, DptTrace* trace = nullptr) const;
 
   static void parts(auto& self, auto&& visit) {

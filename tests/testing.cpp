@@ -80,7 +80,7 @@ Verdict gradcheck(const std::function<Tensor(const Inputs&)>& f, Inputs inputs, 
   constexpr double kStep = 1e-5;
   for (Tensor& input : inputs) {
     check(input.dtype() == DType::f64, "gradcheck: inputs must be f64");
-    input.set_requires_grad();
+    input = input.detach().set_requires_grad();  // the caller's may hold gradients already
   }
   const Tensor y = f(inputs);
   const Tensor r = random_tensor(y.shape(), y.options(), 99);

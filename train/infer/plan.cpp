@@ -32,21 +32,20 @@ int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype,
   const int64_t decoder = D * (c[0] + c[1] + c[2] + c[3]) + 16 * c[0] * c[0] + 4 * c[1] * c[1] +
                           9 * c[3] * c[3] + 9 * F * (c[0] + c[1] + c[2] + c[3]) +
                           4 * (F * F + 4 * 9 * F * F) + 9 * F * F / 2 + 9 * 16 * F;
-  const int64_t weights = e.layers * block + (3 * 14 * 14 + e.table * e.table) * D + decoder;
+  const int64_t weights = e.layers * (block + 15 * D) + (3 * 14 * 14 + e.table * e.table) * D + decoder;
 
-  // Elements alive at once. Encoder: x, its norm, the feed-forward's hidden layer and result, the
-  // taps so far. Attention's strips and packed keys are below that.
+  // Elements alive at once. Encoder: x, its norm, the feed-forward's hidden layer and result, and
+  // the taps so far; attention stays below that. Decoder, on its finest level: the map enlarged
+  // four times, as blocks and in order, beside the path; then a residual unit's lateral, path, inner
+  // map and result; then the last stage.
   const int64_t hidden = (e.swiglu ? 3 : 1) * e.hidden;
   const int64_t encoder = N * (3 * D + std::max(hidden, 4 * D)) + 4 * P * D;
-  // Decoder, at its widest: the finest residual unit (lateral, path, two inner maps of 16 P F) or
-  // the last stage (refined map, output_conv1's 64 P F/2, the result), beside the coarser levels.
-  const int64_t reassemble = 4 * P * D + 16 * P * c[0] * 2 + 16 * P * F;
-  const int64_t fusion = 4 * 16 * P * F + P * (4 + 1 + 1) * F;
-  const int64_t tail = 16 * P * F * 2 + 32 * P * F + 196 * P;
+  const int64_t reassemble = P * (D + 32 * c[0] + 16 * F);
+  const int64_t fusion = 4 * 16 * P * F;
+  const int64_t tail = 16 * P * F + 32 * P * F + 196 * P;
   const int64_t image = 3 * 196 * P;
-  const int64_t activations =
-      batch * (std::max({encoder, reassemble, fusion, tail}) + image);
-  return (weights + activations) * size_of(dtype) + batch * image * 4;
+  const int64_t activations = batch * std::max({encoder, reassemble, fusion, tail});
+  return (weights + activations) * size_of(dtype) + batch * image * (4 + size_of(dtype));
 }
 
 InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnythingConfig& config,

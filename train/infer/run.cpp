@@ -70,7 +70,7 @@ Tensor predict(const InferRun& run, const Tensor& image, InferTimings& timings) 
   }
   const Stopwatch watch(timings.decoder_ms);
   return model
-      .depth_head(maps, image.dim(1), image.dim(2),
+      .depth_head(std::move(maps), image.dim(1), image.dim(2),
                   metric ? HeadActivation::sigmoid : HeadActivation::relu,
                   metric ? model.config.max_depth_m : 1)
       .to(DType::f32);  // [B, H, W]

@@ -63,7 +63,7 @@ TEST_CASE("infer plan: a photo beyond the memory limit is refused with numbers a
   const Photos photos;
   const std::vector<InferInput> inputs{photos.add("long.ppm", 10, 1000), photos.add("ok.ppm", 48, 64)};
   const InferPlan plan = plan_inference(inputs, kS, DType::f32, 1,
-                                        {.size = 140, .memory_limit_bytes = int64_t(400) << 20});
+                                        {.size = 140, .memory_limit_bytes = int64_t(200) << 20});
   REQUIRE(plan.refused.size() == 1);
   CHECK_THAT(plan.refused[0].reason,
              Catch::Contains("140 x 14000") && Catch::Contains("MiB") &&

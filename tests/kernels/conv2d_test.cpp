@@ -1,0 +1,490 @@
+#include "kernels/conv2d.h"
+
+#include <cmath>
+
+#include "kernels/bilinear.h"
+#include "kernels/elementwise.h"
+#include "tests/kernels/sweeps.h"
+
+namespace fathom {
+namespace {
+
+// A map [B, H, W, C] in double, and each step of a convolution on it in plain loops.
+struct Map {
+  int64_t B, H, W, C;
+  std::vector<double> v;
+
+  double at(int64_t b, int64_t y, int64_t x, int64_t c) const {
+    return y < 0 || y >= H || x < 0 || x >= W ? 0 : v[size_t(((b * H + y) * W + x) * C + c)];
+  }
+};
+
+Map map_of(const Tensor& x) { return {x.dim(0), x.dim(1), x.dim(2), x.dim(3), values(x)}; }
+
+Map plain_relu(Map x) {
+  for (double& e : x.v) e = std::max(e, 0.0);
+  return x;
+}
+
+Map plain_add(Map x, const Tensor& other) {
+  const std::vector<double> o = values(other);
+  for (size_t i = 0; i < x.v.size(); ++i) x.v[i] += o[i];
+  return x;
+}
+
+Map plain_resize(const Map& x, int64_t H, int64_t W) {
+  Map y{x.B, H, W, x.C, {}};
+  const auto place = [](int64_t i, int64_t from, int64_t to) {
+    return to == 1 ? 0 : double(i) * double(from - 1) / double(to - 1);
+  };
+  for (int64_t b = 0; b < x.B; ++b)
+    for (int64_t i = 0; i < H; ++i)
+      for (int64_t j = 0; j < W; ++j)
+        for (int64_t c = 0; c < x.C; ++c) {
+          const double py = place(i, x.H, H), px = place(j, x.W, W);
+          const int64_t y0 = int64_t(py), x0 = int64_t(px);
+          const double fy = py - double(y0), fx = px - double(x0);
+          // A neighbour outside the map has weight 0 and reads as 0.
+          y.v.push_back((1 - fy) * ((1 - fx) * x.at(b, y0, x0, c) + fx * x.at(b, y0, x0 + 1, c)) +
+                        fy * ((1 - fx) * x.at(b, y0 + 1, x0, c) + fx * x.at(b, y0 + 1, x0 + 1, c)));
+        }
+  return y;
+}
+
+Map plain_conv(const Map& x, const Tensor& weight, const Tensor& bias, int64_t stride,
+               int64_t pad) {
+  const int64_t O = weight.dim(0), kh = weight.dim(1), kw = weight.dim(2), I = weight.dim(3);
+  const std::vector<double> w = values(weight);
+  const std::vector<double> b = bias.defined() ? values(bias) : std::vector<double>(size_t(O), 0.0);
+  Map y{x.B, (x.H + 2 * pad - kh) / stride + 1, (x.W + 2 * pad - kw) / stride + 1, O, {}};
+  for (int64_t n = 0; n < x.B; ++n)
+    for (int64_t i = 0; i < y.H; ++i)
+      for (int64_t j = 0; j < y.W; ++j)
+        for (int64_t o = 0; o < O; ++o) {
+          double sum = b[size_t(o)];
+          for (int64_t ky = 0; ky < kh; ++ky)
+            for (int64_t kx = 0; kx < kw; ++kx)
+              for (int64_t c = 0; c < I; ++c)
+                sum += w[size_t(((o * kh + ky) * kw + kx) * I + c)] *
+                       x.at(n, i * stride + ky - pad, j * stride + kx - pad, c);
+          y.v.push_back(sum);
+        }
+  return y;
+}
+
+// A convolution of the tests: sizes, and which options are on.
+struct Case {
+  const char* name;
+  struct Size {
+    int64_t B, H, W, I, O, kernel_h, kernel_w, stride, pad;
+  } size;
+  struct Options {
+    bool bias = true, relu_input = false, relu = false;
+    int residuals = 0;
+    int64_t upsample_h = 0, upsample_w = 0;
+  } on = {};
+
+  int64_t products() const { return size.kernel_h * size.kernel_w * size.I; }
+  Shape out() const {
+    const Size& s = size;
+    const int64_t H = on.upsample_h ? on.upsample_h : s.H, W = on.upsample_w ? on.upsample_w : s.W;
+    return {s.B, (H + 2 * s.pad - s.kernel_h) / s.stride + 1,
+            (W + 2 * s.pad - s.kernel_w) / s.stride + 1, s.O};
+  }
+  // x, weight, then what is on of bias, residual, residual2.
+  Inputs inputs(DType dtype) const {
+    const Size& s = size;
+    Inputs in{random_tensor({s.B, s.H, s.W, s.I}, {dtype}),
+              random_tensor({s.O, s.kernel_h, s.kernel_w, s.I}, {dtype}, 2)};
+    if (on.bias) in.push_back(random_tensor({s.O}, {dtype}, 3));
+    for (int i = 0; i < on.residuals; ++i)
+      in.push_back(random_tensor(out(), {dtype}, uint64_t(4 + i)));
+    return in;
+  }
+  Tensor operator()(const Inputs& in) const {
+    size_t next = 2;
+    const Tensor b = on.bias ? in[next++] : Tensor();
+    Conv2dOptions o{.stride = size.stride,
+                    .pad = size.pad,
+                    .relu_input = on.relu_input,
+                    .relu = on.relu,
+                    .upsample_h = on.upsample_h,
+                    .upsample_w = on.upsample_w};
+    if (on.residuals > 0) o.residual = in[next++];
+    if (on.residuals > 1) o.residual2 = in[next++];
+    return conv2d(in[0], in[1], b, o);
+  }
+  std::vector<double> expected(const Inputs& in) const {
+    size_t next = 2;
+    const Tensor b = on.bias ? in[next++] : Tensor();
+    Map x = map_of(in[0]);
+    if (on.upsample_h) x = plain_resize(x, on.upsample_h, on.upsample_w);
+    if (on.relu_input) x = plain_relu(x);
+    Map y = plain_conv(x, in[1], b, size.stride, size.pad);
+    if (on.relu) y = plain_relu(y);
+    for (; next < in.size(); ++next) y = plain_add(y, in[next]);
+    return y.v;
+  }
+};
+
+const std::vector<Case> kCases{
+    // Computed directly.
+    {"3x3", {2, 7, 5, 5, 17, 3, 3, 1, 1}},
+    {"3x3 of one pixel", {1, 1, 1, 1, 1, 3, 3, 1, 1}},
+    {"3x3 of one row", {1, 1, 19, 33, 3, 3, 3, 1, 1}, {.bias = false}},
+    {"3x3 of one column", {2, 19, 1, 2, 34, 3, 3, 1, 1}},
+    {"3x3 relu(relu)", {2, 7, 9, 7, 19, 3, 3, 1, 1}, {.relu_input = true, .relu = true}},
+    {"3x3 relu", {1, 5, 18, 16, 16, 3, 3, 1, 1}, {.bias = false, .relu = true}},
+    {"3x3 residual", {2, 7, 9, 7, 7, 3, 3, 1, 1}, {.residuals = 1}},
+    {"3x3 residuals", {2, 9, 7, 7, 33, 3, 3, 1, 1}, {.relu_input = true, .residuals = 2}},
+    {"3x3 upsample", {2, 5, 7, 5, 17, 3, 3, 1, 1}, {.upsample_h = 11, .upsample_w = 13}},
+    {"3x3 upsample relu(relu)",
+     {1, 5, 3, 3, 5, 3, 3, 1, 1},
+     {.relu_input = true, .relu = true, .upsample_h = 9, .upsample_w = 17}},
+    {"3x3 upsample residuals",
+     {1, 4, 3, 3, 5, 3, 3, 1, 1},
+     {.residuals = 2, .upsample_h = 8, .upsample_w = 5}},
+    {"3x3 upsample of one pixel", {1, 1, 1, 3, 5, 3, 3, 1, 1}, {.upsample_h = 3, .upsample_w = 1}},
+    {"3x3 downsample", {1, 9, 11, 3, 5, 3, 3, 1, 1}, {.upsample_h = 4, .upsample_w = 1}},
+    // Products of the map itself.
+    {"1x1", {2, 7, 5, 35, 17, 1, 1, 1, 0}},
+    {"1x1 to one channel", {1, 3, 7, 32, 1, 1, 1, 1, 0}},
+    {"1x1 relu(relu)", {1, 3, 7, 9, 5, 1, 1, 1, 0}, {.relu_input = true, .relu = true}},
+    {"1x1 residuals",
+     {1, 3, 7, 9, 9, 1, 1, 1, 0},
+     {.bias = false, .relu_input = true, .residuals = 2}},
+    {"1x1 upsample",
+     {2, 3, 5, 9, 5, 1, 1, 1, 0},
+     {.relu_input = true, .upsample_h = 5, .upsample_w = 9}},
+    // Products of columns.
+    {"stride 2, odd", {2, 9, 7, 5, 17, 3, 3, 2, 1}},
+    {"stride 2, even",
+     {1, 8, 6, 5, 17, 3, 3, 2, 1},
+     {.bias = false, .relu_input = true, .relu = true}},
+    {"stride 2 residuals", {1, 7, 9, 5, 3, 3, 3, 2, 1}, {.residuals = 2}},
+    {"stride 2 upsample",
+     {1, 4, 5, 3, 5, 3, 3, 2, 1},
+     {.relu = true, .upsample_h = 7, .upsample_w = 9}},
+    {"stride 14", {2, 28, 42, 3, 19, 14, 14, 14, 0}},
+    {"3x3 without padding", {1, 5, 7, 3, 5, 3, 3, 1, 0}},
+    {"2x2 that leaves a rest", {1, 5, 7, 3, 5, 2, 2, 2, 0}},
+    {"5x2, wide padding", {1, 3, 4, 3, 5, 5, 2, 1, 4}, {.relu = true}},
+    {"1x1, padded and strided", {1, 4, 5, 3, 5, 1, 1, 3, 2}},
+};
+
+// As for linear: sums of K products of normal values err by 4 K epsilon of the type to sum in, each
+// residual by one addition more; then one rounding to the dtype.
+//
+// A resized map is rounded to the dtype before it is multiplied, on either path: K errors of
+// epsilon / 2 in random directions, 4 sqrt(K) epsilon / 2 in all for the largest of many. In float
+// its positions, below 16, are off by 16 epsilon, which a slope of up to 4 multiplies.
+Tolerance tolerance_of(const Case& c, DType dtype) {
+  const double e = epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
+  const double K = double(c.products());
+  Tolerance tolerance{.absolute = (4 * (K + c.on.residuals) + 4) * e, .relative = epsilon(dtype)};
+  if (c.on.upsample_h) tolerance.absolute += 2 * std::sqrt(K) * (epsilon(dtype) + 64 * e);
+  return tolerance;
+}
+
+Inputs strided(const Inputs& in) {
+  Inputs views;
+  for (const Tensor& t : in) views.push_back(strided_copy_of(t));
+  return views;
+}
+
+}  // namespace
+
+TEST_CASE("conv2d: every option equals its step in plain loops") {
+  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
+  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  for (const Case& c : kCases) {
+    CAPTURE(cpu::isa(), dtype, c.name);
+    const Inputs in = c.inputs(dtype);
+    const Tensor y = c(in);
+    CHECK(y.shape() == c.out());
+    CHECK(close(y, c.expected(in), tolerance_of(c, dtype)));
+    CHECK(same_bits(c(strided(in)), y));
+  }
+}
+
+TEST_CASE("conv2d: gradients match central differences") {
+  for (const Case& c : kCases) {
+    CAPTURE(c.name);
+    CHECK(gradcheck([&](const Inputs& in) { return c(in); }, c.inputs(DType::f64)));
+  }
+}
+
+TEST_CASE("conv2d: recording for a gradient does not change the values") {
+  for (const Case& c : kCases) {
+    CAPTURE(c.name);
+    Inputs in = c.inputs(DType::f32);
+    const Tensor y = c(in);
+    for (Tensor& t : in) t.set_requires_grad();
+    // A resize of its own sums in another order than one on the way: see tolerance_of().
+    if (c.on.upsample_h)
+      CHECK(close(c(in), values(y), tolerance_of(c, DType::f32)));
+    else
+      CHECK(same_bits(c(in), y));
+  }
+}
+
+TEST_CASE("conv2d: gradients in every type agree with f64") {
+  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
+  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  for (const Case& c : kCases) {
+    if (c.on.upsample_h && c.on.relu) continue;  // a resized map's rounding opens and closes ReLUs
+    CAPTURE(cpu::isa(), dtype, c.name);
+    const Inputs in = c.inputs(dtype);
+    Inputs exact_in;
+    for (const Tensor& t : in) exact_in.push_back(t.to(DType::f64));
+    const auto f = [&](const Inputs& in) { return c(in); };
+    const std::vector<Tensor> actual = output_and_grads(f, in);
+    const std::vector<Tensor> exact = output_and_grads(f, exact_in);
+    // dy is drawn in f64 and rounded to the dtype, a resized map and the columns of dx are rounded
+    // once more: relative errors of epsilon in random directions in sums of K products,
+    // 4 sqrt(K) epsilon; the sums themselves as in tolerance_of(). K is the number of pixels for
+    // the weights, and of the kernel's entries, on every output channel, for x. A resize sums
+    // several gradients a pixel, four of them or the share of the enlargement.
+    const double pixels = double(c.size.B * c.out()[1] * c.out()[2]);
+    const double K = std::max(pixels, double(c.size.kernel_h * c.size.kernel_w * c.size.O));
+    const double enlarged =
+        c.on.upsample_h
+            ? std::max(4.0, double(c.on.upsample_h * c.on.upsample_w) / double(c.size.H * c.size.W))
+            : 1;
+    const double absolute =
+        enlarged * (4 * std::sqrt(K) * epsilon(dtype) + 4 * K * epsilon(DType::f32));
+    for (size_t i = 1; i < actual.size(); ++i) {
+      CAPTURE(i);
+      CHECK(close(actual[i], values(exact[i]), {.absolute = absolute, .relative = epsilon(dtype)}));
+    }
+  }
+}
+
+TEST_CASE("conv2d: a residual unit, whose input is its residual too") {
+  const TensorOptions f64{DType::f64};
+  const auto unit = [](const Inputs& in) {
+    const Tensor inner = conv2d(in[0], in[1], in[2], {.pad = 1, .relu_input = true, .relu = true});
+    return conv2d(inner, in[3], in[4], {.pad = 1, .residual = in[0], .residual2 = in[5]});
+  };
+  const auto plain = [](const Inputs& in) {
+    const Tensor inner = relu(conv2d(relu(in[0]), in[1], in[2], {.pad = 1}));
+    return add(add(conv2d(inner, in[3], in[4], {.pad = 1}), in[0]), in[5]);
+  };
+  const Shape map{2, 5, 3, 7};
+  const Inputs in{random_tensor(map, f64),    random_tensor({7, 3, 3, 7}, f64, 2),
+                  random_tensor({7}, f64, 3), random_tensor({7, 3, 3, 7}, f64, 4),
+                  random_tensor({7}, f64, 5), random_tensor(map, f64, 6)};
+  CHECK(gradcheck(unit, in));
+  const std::vector<Tensor> fused = output_and_grads(unit, in), steps = output_and_grads(plain, in);
+  // The same sums with at most two more roundings, of values below 4 * 63.
+  for (size_t i = 0; i < fused.size(); ++i)
+    CHECK(close(fused[i], values(steps[i]), {.absolute = 4 * 63 * epsilon(DType::f64) * 63}));
+
+  const Inputs twice{in[0], in[1]};  // in[0] is x, residual and residual2
+  CHECK(gradcheck(
+      [](const Inputs& in) {
+        return conv2d(in[0], in[1], {}, {.pad = 1, .residual = in[0], .residual2 = in[0]});
+      },
+      twice));
+}
+
+TEST_CASE("conv2d: frozen arguments get no gradient, and the others the same as ever") {
+  for (const Case& c : kCases) {
+    const Inputs in = c.inputs(DType::f32);
+    const std::vector<Tensor> all = output_and_grads([&](const Inputs& in) { return c(in); }, in);
+    for (size_t only = 0; only < in.size(); ++only) {
+      CAPTURE(c.name, only);
+      Inputs leaves;
+      for (size_t i = 0; i < in.size(); ++i)
+        leaves.push_back(in[i].detach().set_requires_grad(i == only));
+      const Tensor y = c(leaves);
+      backward(y, random_tensor(y.shape(), {}, 77));  // as output_and_grads
+      for (size_t i = 0; i < in.size(); ++i) CHECK(leaves[i].grad().defined() == (i == only));
+      CHECK(same_bits(leaves[only].grad(), all[only + 1]));
+    }
+  }
+}
+
+TEST_CASE("conv2d: packed weights give the same bits") {
+  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
+  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  for (const Case& c : kCases) {
+    CAPTURE(cpu::isa(), dtype, c.name);
+    Inputs in = c.inputs(dtype);
+    const Tensor y = c(in), weight = in[1];
+    in[1] = pack_conv2d(strided_copy_of(weight), c.size.stride, c.size.pad);
+    CHECK(in[1].shape() == weight.shape());
+    CHECK(in[1].dtype() == dtype);
+    const bool stays = dtype == DType::f16 || c.size.O == 1;
+    CHECK(in[1].layout() == (stays ? Layout::strided : Layout::packed));
+    CHECK(same_bits(c(in), y));
+  }
+}
+
+TEST_CASE("conv2d: threads do not change the bits") {
+  const DType dtype = GENERATE(DType::f32, DType::bf16);
+  const Case c = GENERATE(
+      Case{"3x3", {2, 37, 41, 19, 33, 3, 3, 1, 1}, {.relu_input = true, .relu = true}},
+      Case{"3x3 residuals", {2, 37, 41, 19, 33, 3, 3, 1, 1}, {.residuals = 2}},
+      Case{"3x3 upsample", {1, 19, 37, 19, 33, 3, 3, 1, 1}, {.upsample_h = 37, .upsample_w = 41}},
+      Case{"1x1", {2, 37, 41, 35, 33, 1, 1, 1, 0}},
+      Case{"stride 2", {2, 37, 41, 19, 33, 3, 3, 2, 1}});
+  CAPTURE(dtype, c.name);
+  const Inputs in = c.inputs(dtype);
+  CHECK(same_bits_with_any_threads([&] {
+    std::vector<Tensor> results = output_and_grads([&](const Inputs& in) { return c(in); }, in);
+    results.push_back(c(in));  // without a tape, where more is fused
+    return results;
+  }));
+}
+
+namespace {
+
+struct Head {
+  Tensor x, weight1, bias1, weight2, bias2;
+
+  // Weights whose sums are of order 1, so that the sigmoid is not saturated.
+  Head(DType dtype, int64_t F, int64_t O) {
+    Generator generator{9};
+    x = normal({2, 7, 5, F}, generator, 0, 1, {dtype});
+    weight1 = normal({O, 3, 3, F}, generator, 0, 1 / std::sqrt(9.0 * double(F)), {dtype});
+    bias1 = normal({O}, generator, 0, 1, {dtype});
+    weight2 = normal({1, 1, 1, O}, generator, 0, 1 / std::sqrt(double(O)), {dtype});
+    bias2 = normal({1}, generator, 0, 1, {dtype});
+  }
+  std::vector<double> expected(int64_t H, int64_t W, HeadActivation activation,
+                               double scale) const {
+    const Map hidden = plain_relu(plain_conv(plain_resize(map_of(x), H, W), weight1, bias1, 1, 1));
+    std::vector<double> y = plain_conv(hidden, weight2, bias2, 1, 0).v;
+    for (double& e : y)
+      e = scale * (activation == HeadActivation::relu ? std::max(e, 0.0) : 1 / (1 + std::exp(-e)));
+    return y;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("depth_head: equals its steps") {
+  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
+  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const auto activation = GENERATE(HeadActivation::relu, HeadActivation::sigmoid);
+  const double scale = activation == HeadActivation::relu ? 3 : 80;
+  const int64_t O = GENERATE(32, 19), H = GENERATE(13, 7), W = GENERATE(37, 5);
+  CAPTURE(cpu::isa(), dtype, O, H, W, activation == HeadActivation::relu);
+  const Head h(dtype, 33, O);
+  const Tensor y = depth_head(h.x, H, W, h.weight1, h.bias1, h.weight2, h.bias2, activation, scale);
+  CHECK(y.shape() == Shape{2, H, W});
+  // In a type of its own: errors of hidden values of order 1, of which the resized map's rounding
+  // is 2 epsilon (weights 1 / sqrt(K), see tolerance_of) and their own epsilon / 2; their sum with
+  // weights 1 / sqrt(O) errs by 4 of that with the largest of many. The sums in float: 4 sqrt(K)
+  // epsilon, and positions, which 4 * 64 epsilon bound. The slope of the sigmoid is 1/4 at most.
+  const double e = epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
+  const double slope = activation == HeadActivation::relu ? scale : scale / 4;
+  const Tolerance tolerance{
+      .absolute = slope * (4 * epsilon(dtype) + (4 * std::sqrt(9 * 33) + 4 * 64) * e),
+      .relative = 2 * epsilon(dtype)};
+  CHECK(close(y, h.expected(H, W, activation, scale), tolerance));
+
+  const auto strided = strided_copy_of;
+  CHECK(same_bits(depth_head(strided(h.x), H, W, strided(h.weight1), strided(h.bias1),
+                             strided(h.weight2), strided(h.bias2), activation, scale),
+                  y));
+  CHECK(same_bits(depth_head(h.x, H, W, pack_conv2d(h.weight1, 1, 1), h.bias1,
+                             pack_conv2d(h.weight2, 1, 0), h.bias2, activation, scale),
+                  y));
+
+  // The composition of the public ops, as the model runs it under gradients.
+  const Tensor hidden =
+      relu(conv2d(interpolate_bilinear(h.x, H, W, true), h.weight1, h.bias1, {.pad = 1}));
+  const Tensor last = conv2d(hidden, h.weight2, h.bias2);
+  const Tensor steps =
+      fathom::scale(activation == HeadActivation::relu ? relu(last) : sigmoid(last), scale);
+  // The steps round the sums and the sigmoid besides: sums up to 8.
+  CHECK(close(y, values(steps),
+              {.absolute = 2 * tolerance.absolute + slope * 4 * epsilon(dtype),
+               .relative = 4 * epsilon(dtype)}));
+}
+
+TEST_CASE("depth_head: threads do not change the bits") {
+  const DType dtype = GENERATE(DType::f32, DType::bf16);
+  const Head h(dtype, 16, 32);
+  CHECK(same_bits_with_any_threads([&] {
+    return std::vector{depth_head(h.x, 67, 131, h.weight1, h.bias1, h.weight2, h.bias2,
+                                  HeadActivation::sigmoid, 20)};
+  }));
+}
+
+TEST_CASE("depth_head: says what is wrong") {
+  Head h(DType::f32, 5, 32);
+  const auto run = [](const Head& h, int64_t H = 9, int64_t W = 9) {
+    return depth_head(h.x, H, W, h.weight1, h.bias1, h.weight2, h.bias2, HeadActivation::relu);
+  };
+  CHECK_THROWS_WITH(run(h, 0, 9), Catch::Contains("at least 1 x 1, got 0 x 9"));
+  const auto with = [&](Tensor Head::*member, const Tensor& value) {
+    Head changed = h;
+    changed.*member = value;
+    return changed;
+  };
+  CHECK_THROWS_WITH(run(with(&Head::bias1, full({3}, 1))), Catch::Contains("do not fit together"));
+  CHECK_THROWS_WITH(run(with(&Head::bias1, {})), Catch::Contains("both biases"));
+  CHECK_THROWS_WITH(run(with(&Head::bias2, {})), Catch::Contains("both biases"));
+  CHECK_THROWS_WITH(run(with(&Head::bias2, full({1}, 1, {DType::f64}))),
+                    Catch::Contains("share dtype"));
+  for (const auto member : {&Head::x, &Head::weight1, &Head::bias1, &Head::weight2, &Head::bias2}) {
+    const Head leaf = with(member, (h.*member).detach().set_requires_grad());
+    CHECK_THROWS_WITH(run(leaf), Catch::Contains("has no gradient"));
+    const NoGrad no_grad;
+    CHECK_NOTHROW(run(leaf));
+  }
+}
+
+TEST_CASE("conv2d: says what is wrong") {
+  const Tensor x = full({1, 5, 7, 3}, 1), weight = full({2, 3, 3, 3}, 1), bias = full({2}, 1);
+  const Tensor y = full({1, 5, 7, 2}, 1);
+  CHECK_THROWS_WITH(conv2d(full({5, 7, 3}, 1), weight, bias),
+                    Catch::Contains("x must be [B, H, W, I], got [5, 7, 3]"));
+  CHECK_THROWS_WITH(conv2d(x, full({2, 3}, 1), bias), Catch::Contains("weight [O, kh, kw, I]"));
+  CHECK_THROWS_WITH(conv2d(x, full({2, 3, 3, 4}, 1), bias),
+                    Catch::Contains("weight [2, 3, 3, 4] does not fit x [1, 5, 7, 3]"));
+  CHECK_THROWS_WITH(conv2d(x, weight, full({3}, 1)),
+                    Catch::Contains("bias must be [2], but is [3]"));
+  CHECK_THROWS_WITH(conv2d(x, weight, bias, {.stride = 0}), Catch::Contains("stride 0 and pad 0"));
+  CHECK_THROWS_WITH(conv2d(x, weight, bias, {.pad = -1}), Catch::Contains("stride 1 and pad -1"));
+  CHECK_THROWS_WITH(conv2d(x, full({2, 7, 7, 3}, 1), bias),
+                    Catch::Contains("larger than the padded"));
+  CHECK_THROWS_WITH(conv2d(x, weight, bias, {.pad = 1, .relu = true, .residual = y}),
+                    Catch::Contains("relu and residual cannot be fused"));
+  CHECK_THROWS_WITH(conv2d(x, weight, bias, {.pad = 1, .residual2 = y}),
+                    Catch::Contains("residual2 needs a first residual"));
+  CHECK_THROWS_WITH(conv2d(x, weight, bias, {.residual = y}),
+                    Catch::Contains("residual must be [1, 3, 5, 2], but is [1, 5, 7, 2]"));
+  CHECK_THROWS_WITH(conv2d(x, weight, bias, {.pad = 1, .residual = y.to(DType::bf16)}),
+                    Catch::Contains("share dtype"));
+  CHECK_THROWS_WITH(conv2d(x, weight.to(DType::bf16), bias), Catch::Contains("share dtype"));
+  for (const int64_t size : {1, 3}) {  // the direct path and the others
+    const Tensor kernel = full({2, size, size, 3}, 1);
+    const int64_t pad = size / 2;
+    for (const auto& [h, w] : {std::pair{5, 0}, {0, 5}, {-1, 5}, {-1, -1}}) {
+      CAPTURE(size, h, w);
+      CHECK_THROWS_WITH(conv2d(x, kernel, bias, {.pad = pad, .upsample_h = h, .upsample_w = w}),
+                        Catch::Contains("upsample_h and upsample_w"));
+    }
+  }
+  CHECK_THROWS_WITH(pack_conv2d(full({2, 3}, 1), 1, 0),
+                    Catch::Contains("weight must be [O, kh, kw, I]"));
+}
+
+// A packed weight has no backward pass; a gradient that silently stopped there would be wrong.
+TEST_CASE("conv2d: packed weights refuse gradients") {
+  const int64_t size = GENERATE(1, 3), pad = size / 2;
+  const auto leaf = [](const Shape& shape) { return full(shape, 1).set_requires_grad(); };
+  const Tensor x = full({1, 5, 7, 3}, 1), packed = pack_conv2d(full({2, size, size, 3}, 1), 1, pad);
+  const auto refuses = Catch::Contains("packed weights have no gradients");
+  CHECK_THROWS_WITH(conv2d(leaf({1, 5, 7, 3}), packed, {}, {.pad = pad}), refuses);
+  CHECK_THROWS_WITH(conv2d(x, packed, leaf({2}), {.pad = pad}), refuses);
+  CHECK_THROWS_WITH(conv2d(x, packed, {}, {.pad = pad, .residual = leaf({1, 5, 7, 2})}), refuses);
+  const NoGrad no_grad;
+  CHECK_NOTHROW(conv2d(leaf({1, 5, 7, 3}), packed, leaf({2}), {.pad = pad}));
+}
+
+}  // namespace fathom
