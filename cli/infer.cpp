@@ -1,6 +1,3 @@
-#include <unistd.h>
-
-#include <csignal>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -8,10 +5,12 @@
 #include "cli/command.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 #include "core/allocator.h"
 #include "core/cuda.h"
 #include "core/file.h"
 #include "core/parallel.h"
+#include "core/png.h"
 #include "core/version.h"
 #include "train/infer/run.h"
 
@@ -21,7 +20,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Arguments {
-  std::string weights, device = "auto", dtype = "f32", out = ".", colormap, resize_rule = "reference";
+  std::string weights, device = "auto", dtype = "f32", out = ".", colormap,
+                       resize_rule = "reference";
   std::vector<std::string> formats{"png16", "color"}, inputs;
   int size = 518, threads = 0;
   int64_t batch = 1, max_pixels = 0;
@@ -30,31 +30,17 @@ struct Arguments {
   ModelArguments model;
 };
 
-std::atomic<bool> stop{false};
-
-// The first signal ends the run after the photo at hand; the second ends the process. Either way
-// no half-written file stays behind.
-void on_signal(int signal) {
-  if (stop.exchange(true)) {
-    remove_unfinished_files();
-    ::_exit(128 + signal);
-  }
-}
-
-void listen_for_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+// Whether a device is spelled right; whether it is there is another question.
+std::string device_problem(const std::string& name) {
+  const bool numbered = name.starts_with("cuda:") && name.size() > 5 && name.size() < 9 &&
+                        name.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (name == "auto" || name == "cpu" || name == "cuda" || numbered) return "";
+  return name + ": expected auto, cpu, cuda or cuda:N";
 }
 
 // Until CUDA kernels exist, "auto" is the CPU, and asking for a GPU says why there is none.
 Device choose_device(const std::string& name) {
   if (name == "auto" || name == "cpu") return kCpu;
-  check(name == "cuda" || name.starts_with("cuda:"), "--device ", name,
-        ": expected auto, cpu, cuda or cuda:N");
   const std::string reason = cuda_unavailable_reason();
   check(reason.empty(), "--device ", name, ": ", reason, "; use --device cpu");
   fail("--device ", name, ": inference on CUDA is not in this version; use --device cpu");
@@ -100,9 +86,14 @@ Json summary_of(const Arguments& arguments, const LoadedModel& loaded, const Inf
           {"failures", failures},
           {"images_per_second", t.total_ms > 0 ? double(report.written) * 1e3 / t.total_ms : 0},
           {"timings_ms",
-           {{"load", load_ms}, {"decode", t.decode_ms}, {"resize", t.resize_ms},
-            {"encoder", t.encoder_ms}, {"decoder", t.decoder_ms}, {"post", t.post_ms},
-            {"write", t.write_ms}, {"total", t.total_ms}}},
+           {{"load", load_ms},
+            {"decode", t.decode_ms},
+            {"resize", t.resize_ms},
+            {"encoder", t.encoder_ms},
+            {"decoder", t.decoder_ms},
+            {"post", t.post_ms},
+            {"write", t.write_ms},
+            {"total", t.total_ms}}},
           {"memory_bytes",
            {{"estimate", plan.peak_bytes}, {"peak", allocator::statistics().peak_bytes}}}};
 }
@@ -114,39 +105,41 @@ int infer(const Arguments& arguments) {
   InferRun run;
   for (const std::string& format : arguments.formats)
     run.output.formats.push_back(output_format(format));
+  for (const OutputFormat format : run.output.formats)
+    check(
+        can_write_png() || format == OutputFormat::npy || format == OutputFormat::pfm,
+        "this build has no libpng; add --format npy or pfm, or install libpng-dev and build again");
   if (!arguments.colormap.empty()) run.output.colors = choose_colors(arguments.colormap);
   const bool hf = arguments.resize_rule == "hf";
-  check(hf || arguments.resize_rule == "reference", "--resize-rule ", arguments.resize_rule,
-        ": expected reference or hf");
-  check(arguments.size >= 14, "--size ", arguments.size, ": must be at least 14, one patch");
-  check(arguments.batch >= 1, "--batch ", arguments.batch, ": must be at least 1");
   if (arguments.threads > 0) set_thread_count(arguments.threads);
   run.output.folder = arguments.out;
   probe_output(run.output.folder);
   const std::vector<InferInput> inputs = collect_inputs(arguments.inputs, std::cin);
 
-  listen_for_signals();
+  const std::atomic<bool>& stop = stop_on_signal();
   const auto start = std::chrono::steady_clock::now();
   LoadedModel loaded = load_model(arguments.weights, arguments.model.flags());
   prepare_for_inference(loaded.model, dtype);
-  const std::chrono::duration<double, std::milli> load_ms = std::chrono::steady_clock::now() - start;
+  const std::chrono::duration<double, std::milli> load_ms =
+      std::chrono::steady_clock::now() - start;
 
   const DepthAnythingConfig& config = loaded.model.config;
-  const InferPlan plan = plan_inference(
-      inputs, config, dtype, arguments.batch,
-      {.size = arguments.size,
-       .rule = hf ? SizeRule::nearest_to_1 : SizeRule::lower_bound,
-       .max_pixels = arguments.max_pixels,
-       .memory_limit_bytes = memory_limit(arguments)});
+  const InferPlan plan =
+      plan_inference(inputs, config, dtype, arguments.batch,
+                     {.size = arguments.size,
+                      .rule = hf ? SizeRule::nearest_to_1 : SizeRule::lower_bound,
+                      .max_pixels = arguments.max_pixels,
+                      .memory_limit_bytes = memory_limit(arguments)});
   run.model = &loaded.model;
   run.dtype = dtype;
-  run.map_resize = hf ? MapResize::bicubic
-                      : loaded.version == 1 ? MapResize::bilinear : MapResize::bilinear_corners;
-  run.source = {loaded.title, loaded.version, config.kind, config.max_depth_m, arguments.weights,
-                loaded.weights_hash, arguments.dtype, "cpu"};
+  run.map_resize = hf                    ? MapResize::bicubic
+                   : loaded.version == 1 ? MapResize::bilinear
+                                         : MapResize::bilinear_corners;
+  run.source = {loaded.title,      loaded.version,      config.kind,     config.max_depth_m,
+                arguments.weights, loaded.weights_hash, arguments.dtype, "cpu"};
   run.stop = &stop;
-  Progress progress;
-  if (!arguments.quiet) run.on_progress = [&](const InferReport& report) { progress.update(report); };
+  Progress progress(arguments.quiet);
+  run.on_progress = [&](const InferReport& report) { progress.update(report); };
   const InferReport report = run_inference(run, plan);
   progress.finish();
 
@@ -157,7 +150,7 @@ int infer(const Arguments& arguments) {
   if (report.stopped) {
     std::cerr << "fathom: stopped by a signal after " << report.written << " of " << report.photos
               << " photos\n";
-    return 130;
+    return signal_status();
   }
   if (!report.failures.empty()) {
     std::cerr << "fathom: " << report.failures.size() << " of " << report.photos
@@ -172,39 +165,58 @@ int infer(const Arguments& arguments) {
 void add_infer(CLI::App& program, Action& action) {
   auto* command = program.add_subcommand("infer", "Compute depth maps of photos");
   const auto a = std::make_shared<Arguments>();
-  command->add_option("inputs", a->inputs,
-                      "Photos, folders, patterns, or '-' for a list of paths on stdin")
+  command
+      ->add_option("inputs", a->inputs,
+                   "Photos, folders, patterns, or '-' for a list of paths on stdin")
       ->required();
-  command->add_option("--weights", a->weights,
-                      "Checkpoint: .pth, .safetensors, a sharded index, or a folder with one")
+  command
+      ->add_option("--weights", a->weights,
+                   "Checkpoint: .pth, .safetensors, a sharded index, or a folder with one")
       ->required();
   command->add_option("--out", a->out, "Folder for the results")->capture_default_str();
-  command->add_option("--format", a->formats,
-                      "Results to write, separated by commas: png16, npy, pfm, color, side")
+  command
+      ->add_option("--format", a->formats,
+                   "Results to write, separated by commas: png16, npy, pfm, color, side")
       ->delimiter(',')
+      ->allow_extra_args(false)  // what follows is a photo
+      ->check(CLI::IsMember({"png16", "npy", "pfm", "color", "side"}))
       ->capture_default_str();
-  command->add_option("--device", a->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  command->add_option("--device", a->device, "auto, cpu, cuda or cuda:N")
+      ->check(device_problem)
+      ->capture_default_str();
   command->add_option("--dtype", a->dtype, "f32, bf16 or f16 (storage; sums are f32)")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
   command->add_option("--size", a->size, "Target of the network input's shorter side, in pixels")
+      ->check(CLI::Range(14, 1 << 20))  // one patch at least
       ->capture_default_str();
-  command->add_option("--resize-rule", a->resize_rule,
-                      "reference: shorter side reaches --size, cubic as OpenCV; hf: the size rule "
-                      "and bicubic result of Hugging Face's processor")
+  command
+      ->add_option("--resize-rule", a->resize_rule,
+                   "reference: shorter side reaches --size, cubic as OpenCV; hf: the size rule "
+                   "and bicubic result of Hugging Face's processor")
+      ->check(CLI::IsMember({"reference", "hf"}))
       ->capture_default_str();
   command->add_option("--batch", a->batch, "Photos of one network size computed together")
+      ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  command->add_option("--max-pixels", a->max_pixels,
-                      "Scale network inputs above this many pixels down to it (0: never)")
+  command
+      ->add_option("--max-pixels", a->max_pixels,
+                   "Scale network inputs above this many pixels down to it (0: never)")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--memory-limit", a->memory_limit_gib,
-                      "GiB that the run may use; larger photos are refused (default: 80% of what "
-                      "is available)");
-  command->add_option("--colormap", a->colormap,
-                      "inferno, spectral_r or spectral (default: the reference's for the model)");
-  command->add_option("--threads", a->threads, "CPU threads (default: FATHOM_THREADS or all)");
+  command
+      ->add_option("--memory-limit", a->memory_limit_gib,
+                   "GiB that the run may use; larger photos are refused (default: 80% of what is "
+                   "available)")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--colormap", a->colormap,
+                   "inferno, spectral_r or spectral (default: the reference's for the model)")
+      ->check(CLI::IsMember({"inferno", "spectral_r", "spectral"}));
+  command->add_option("--threads", a->threads, "CPU threads (default: FATHOM_THREADS or all)")
+      ->check(CLI::Range(1, 1024));
   command->add_flag("--json", a->json, "Print a JSON summary with timings to stdout");
-  command->add_flag("--quiet", a->quiet, "No progress");
+  command->add_flag("--quiet", a->quiet, "No progress, only what failed");
   add_model_flags(*command, a->model);
   command->callback([a, &action] { action = [a] { return infer(*a); }; });
 }

@@ -87,20 +87,26 @@ Json json_of(const Facts& facts) {
     json["no_model"] = facts.why_not;
   }
   for (const Entry& entry : archive.entries)
-    json["tensors"].push_back({{"name", entry.name},
-                               {"dtype", name_of(entry.dtype)},
-                               {"shape", std::vector<int64_t>(entry.shape.begin(), entry.shape.end())}});
+    json["tensors"].push_back(
+        {{"name", entry.name},
+         {"dtype", name_of(entry.dtype)},
+         {"shape", std::vector<int64_t>(entry.shape.begin(), entry.shape.end())}});
   for (const Skipped& skipped : archive.skipped)
     json["skipped"].push_back({{"name", skipped.name}, {"reason", skipped.reason}});
   return json;
 }
 
-void row(const char* key, const std::string& value) { std::printf("%-12s %s\n", key, value.c_str()); }
+void row(const char* key, const std::string& value) {
+  std::printf("%-12s %s\n", key, value.c_str());
+}
 
-std::string from(const std::string& source) { return source.empty() ? "" : "  (from " + source + ")"; }
+std::string from(const std::string& source) {
+  return source.empty() ? "" : "  (from " + source + ")";
+}
 
 void print_model(const ModelDescription& m) {
-  row("model", m.has_head ? title_of(m) : "DINOv2 " + m.size + (m.registers ? " with registers" : ""));
+  row("model",
+      m.has_head ? title_of(m) : "DINOv2 " + m.size + (m.registers ? " with registers" : ""));
   row("parameters", millions(m.parameters) + " in " + std::to_string(m.tensors) + " tensors");
   row("encoder", std::to_string(m.channels) + " channels, " + std::to_string(m.layers) +
                      " blocks, " + std::to_string(m.heads) + " heads, " +

@@ -14,7 +14,8 @@ static std::string version_text() {
 
 static int run(int argc, char** argv) {
   CLI::App program(
-      "Depth from a single photo: runs, inspects and converts Depth Anything checkpoints.", "fathom");
+      "Depth from a single photo: runs, inspects and converts Depth Anything checkpoints.",
+      "fathom");
   program.set_version_flag("--version", [] { return version_text(); });
   program.require_subcommand(1);
   Action action;
@@ -27,7 +28,11 @@ static int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
     const auto chosen = program.get_subcommands();
     const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
-    std::cerr << "fathom: " << error.what() << "; see fathom" << command << " --help\n";
+    const auto unknown = program.remaining();
+    if (chosen.empty() && !unknown.empty())
+      std::cerr << "fathom: no command '" << unknown.front() << "'; see fathom --help\n";
+    else
+      std::cerr << "fathom: " << error.what() << "; see fathom" << command << " --help\n";
     return 2;
   }
   return action();

@@ -7,10 +7,10 @@
 namespace fathom::cli {
 
 /// Shows how a run goes on stderr: one line that is redrawn on a terminal, a plain line every two
-/// seconds otherwise. Failures are printed as they come.
+/// seconds otherwise. Failures are printed as they come, and nothing else when quiet.
 class Progress {
  public:
-  Progress();
+  explicit Progress(bool quiet);
   void update(const InferReport& report);
   /// Ends the redrawn line.
   void finish();
@@ -18,8 +18,9 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
   Clock::time_point start_ = Clock::now(), last_ = start_;
-  bool terminal_ = false, drawn_ = false;
+  bool quiet_, terminal_, drawn_ = false;
   size_t failures_shown_ = 0;
+  int64_t done_shown_ = 0;
 };
 
 }  // namespace fathom::cli

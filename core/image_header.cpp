@@ -1,12 +1,11 @@
 #include "core/image_header.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 
 #include "core/bytes.h"
+#include "core/crc32.h"
 #include "core/exif.h"
 
 namespace fathom {
@@ -57,8 +56,7 @@ static ImageHeader png_header(Bytes file) {
     check(file.size() - at >= 12 && length <= file.size() - at - 12,
           "the PNG ends early: a chunk of ", length, " bytes does not fit in the file");
     const Bytes data = file.subspan(at + 8, length);
-    const auto* checked = reinterpret_cast<const Bytef*>(type.data());
-    check(crc32_z(0, checked, length + 4) == read_big32(file, at + 8 + length),
+    check(crc32_of(file.subspan(at + 4, length + 4)) == read_big32(file, at + 8 + length),
           "the PNG is damaged: wrong checksum in the chunk at byte ", at);
     if (at == 8) {
       check(starts_with(type, "IHDR") && length == 13, "a PNG without its header chunk");

@@ -1,3 +1,8 @@
+#include "core/bytes.h"
+#include "core/image_codec.h"
+
+#ifdef FATHOM_JPEG
+
 #include <csetjmp>
 #include <cstdio>
 #include <memory>
@@ -5,9 +10,6 @@
 #include <jpeglib.h>
 // after jpeglib.h
 #include <jerror.h>
-
-#include "core/bytes.h"
-#include "core/image_codec.h"
 
 namespace fathom::codec {
 
@@ -114,3 +116,19 @@ std::vector<uint8_t> decode_jpeg(Bytes file, const ImageHeader& header) {
 }
 
 }  // namespace fathom::codec
+
+#else
+
+namespace fathom::codec {
+
+// stb_image would decode JPEG too, but reads out of bounds on damaged files.
+std::vector<uint8_t> decode_jpeg(Bytes, const ImageHeader&) {
+  fail(
+      "this build has no libjpeg-turbo; install libjpeg62-turbo-dev and build again, or convert "
+      "the "
+      "photo to PNG");
+}
+
+}  // namespace fathom::codec
+
+#endif

@@ -10,9 +10,11 @@
 
 namespace fathom {
 
-/// Lossless PNG through libpng, written whole or not at all. 16-bit maps keep all 16 bits.
+/// Lossless PNG through libpng, written whole or not at all. 16-bit maps keep all 16 bits. Throws
+/// Error in a build without libpng.
 void write_png(const std::filesystem::path& path, const Image8& image);
 void write_png(const std::filesystem::path& path, const Image16& image);
+bool can_write_png();
 
 /// How integers stand for numbers: value = offset + scale * stored.
 struct StoredScale {

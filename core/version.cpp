@@ -13,6 +13,11 @@ std::string build_summary() {
 #else
   text += "jpeg: none\n";
 #endif
+#ifdef FATHOM_PNG
+  text += "png: libpng\n";
+#else
+  text += "png: read only\n";
+#endif
   text += "cpu: " FATHOM_ISAS "\n";
   text += "cuda: " FATHOM_CUDA_STATE "\n";
 #ifdef FATHOM_SANITIZE

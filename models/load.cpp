@@ -31,9 +31,7 @@ static Dinov2Config encoder_config(const ModelDescription& d) {
 DepthAnythingConfig config_of(const ModelDescription& d) {
   check(d.version != ModelVersion::unknown && d.kind != DepthKind::unknown,
         "config_of: version and kind must be known");
-  check(d.has_head && !d.zoe_head, d.zoe_head
-            ? "this is a V1 metric checkpoint with a ZoeDepth head, which this version does not run"
-            : "this checkpoint holds an encoder without a depth head");
+  check(d.has_head && !d.zoe_head, "config_of: not a model with a DPT head and nothing behind it");
   DepthAnythingConfig config{
       .encoder = encoder_config(d),
       .head = {.features = d.features, .out_channels = d.out_channels},
@@ -124,6 +122,8 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelFlags& flag
   const ModelDescription description = describe_model(archive, names, path, flags);
   check(description.has_head, archive.path,
         ": holds a DINOv2 encoder without a depth head; a Depth Anything checkpoint is needed");
+  check(!description.zoe_head, archive.path,
+        ": a V1 metric checkpoint with a ZoeDepth head, which this version does not run");
   check_known(description, archive);
   LoadedModel loaded{DepthAnything(config_of(description)), description,
                      description.version == ModelVersion::v1 ? 1 : 2, title_of(description),

@@ -10,9 +10,9 @@
 namespace fathom {
 
 struct SaveOptions {
-  NameStyle names = NameStyle::official;  // or hf
-  DType dtype = DType::f32;               // of floating tensors: f32, f16 or bf16
-  std::map<std::string, std::string> metadata;  // beside what the model itself needs
+  NameStyle names = NameStyle::official;             // or hf
+  DType dtype = DType::f32;                          // of floating tensors: f32, f16 or bf16
+  std::map<std::string, std::string> metadata = {};  // beside what the model itself needs
 };
 
 /// Writes a .safetensors file, whole or not at all, in published names and orders of axes. Its

@@ -43,6 +43,19 @@ run_tests() {
     grep -v ' passed: ' | tail -n 40; } || true
 }
 
+# Runs a script whose last line is 'N passed, N failed' and adds its cases.
+run_script() {
+  local last
+  echo "-- $*"
+  "$@" | tee "$work/report.txt" || true
+  last=$(tail -n 1 "$work/report.txt")
+  if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+    passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+  else
+    failed=$((failed + 1))
+  fi
+}
+
 finish() {
   echo "$passed passed, $failed failed"
   [ "$failed" -eq 0 ]
@@ -64,6 +77,7 @@ scripts/install_packages.sh
 echo "building: release"
 build release all
 run_tests build/release/fathom_tests
+run_script tests/cli_test.sh build/release
 # The CUDA kernels on the CPU; built where CUDA's headers are.
 host_tests=build/release/fathom_host_tests
 [ ! -x $host_tests ] || run_tests $host_tests

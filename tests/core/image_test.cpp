@@ -1,13 +1,13 @@
 #include "core/image.h"
 
-#include <zlib.h>
-
 #include <cmath>
 #include <fstream>
 #include <iostream>
 
 #include "core/bytes.h"
+#include "core/crc32.h"
 #include "core/file.h"
+#include "tests/pictures.h"
 #include "tests/testing.h"
 
 namespace fathom {
@@ -124,6 +124,7 @@ static Image8 turned_clockwise(const Image8& image) {
 }
 
 TEST_CASE("image: all eight EXIF orientations come out upright") {
+  if (!built_with_jpeg()) return;
   const std::string jpeg = content(kData / "photos/rocket.jpg");
   const Image8 plain = decode(jpeg);
   REQUIRE(plain.height == 427);
@@ -150,6 +151,7 @@ TEST_CASE("image: all eight EXIF orientations come out upright") {
 }
 
 TEST_CASE("image: an upright photo stays within the size its header gives") {
+  if (!built_with_jpeg()) return;
   CHECK(read_image_size(kData / "photos/exif_Portrait_5.jpg") == ImageSize{1800, 1200});
   const Image8 image = read_image(kData / "photos/exif_Portrait_5.jpg");
   CHECK(image.height == 1800);
@@ -171,6 +173,7 @@ static std::vector<double> thumbnail(const Image8& image) {
 }
 
 TEST_CASE("image: small JPEGs of every kind show their gradient") {
+  if (!built_with_jpeg()) return;
   // r = 10y + 3, g = 6x + 5, b = 4x + 4y, 35 x 21; compressed, so near that only.
   for (const char* name : {"gradient.jpg", "gradient_progressive.jpg", "gradient_cmyk.jpg"}) {
     CAPTURE(name);
@@ -191,6 +194,7 @@ TEST_CASE("image: small JPEGs of every kind show their gradient") {
 }
 
 TEST_CASE("image: real photos of every orientation show the same picture") {
+  if (!built_with_jpeg()) return;
   const std::filesystem::path shared = shared_data();
   if (shared.empty()) return;
   const std::vector<std::vector<std::string>> groups = {
@@ -215,6 +219,7 @@ TEST_CASE("image: real photos of every orientation show the same picture") {
 }
 
 TEST_CASE("image: every real photo is read or refused in words") {
+  if (!built_with_jpeg()) return;
   const std::filesystem::path shared = shared_data();
   if (shared.empty()) return;
   int read = 0;
@@ -239,6 +244,7 @@ TEST_CASE("image: every real photo is read or refused in words") {
 }
 
 TEST_CASE("image: a real CMYK photo is converted as OpenCV does") {
+  if (!built_with_jpeg()) return;
   const std::filesystem::path shared = shared_data();
   if (shared.empty()) return;
   const Image8 image = read_image(shared / "photos/odd_cmyk.jpg");
@@ -251,6 +257,7 @@ TEST_CASE("image: a real CMYK photo is converted as OpenCV does") {
 }
 
 TEST_CASE("image: damaged JPEG is refused, a missing end marker alone is not") {
+  if (!built_with_jpeg()) return;
   const std::string jpeg = content(kData / "photos/rocket.jpg");
   REQUIRE(jpeg.ends_with("\xff\xd9"));
   const std::string no_end = jpeg.substr(0, jpeg.size() - 2);
@@ -271,6 +278,7 @@ TEST_CASE("image: damaged JPEG is refused, a missing end marker alone is not") {
 }
 
 TEST_CASE("image: a JPEG of endless scans is refused") {
+  if (!built_with_jpeg()) return;
   const std::string jpeg = content(kData / "pictures/gradient_progressive.jpg");
   const size_t first = jpeg.find("\xff\xda");
   // The scan ends where the tables of the next one begin.
@@ -280,6 +288,14 @@ TEST_CASE("image: a JPEG of endless scans is refused") {
   for (int i = 0; i < 600; ++i) endless += jpeg.substr(first, next - first);
   endless += jpeg.substr(next);
   CHECK_THROWS_WITH(decode(endless), Catch::Contains("more than 500 scans"));
+}
+
+TEST_CASE("image: a build without libjpeg-turbo says what to do") {
+  const std::string jpeg = content(kData / "pictures/gradient.jpg");
+  CHECK(size_of_picture(jpeg) == ImageSize{21, 35});
+  if (build_summary().find("jpeg: none\n") == std::string::npos) return;
+  CHECK_THROWS_WITH(decode(jpeg), Catch::Contains("test: this build has no libjpeg-turbo") &&
+                                      Catch::Contains("or convert the photo to PNG"));
 }
 
 TEST_CASE("image: files cut anywhere are refused") {
@@ -306,7 +322,7 @@ static std::string with_size(std::string png, uint32_t width, uint32_t height) {
     png[size_t(16 + i)] = char(width >> (24 - 8 * i));
     png[size_t(20 + i)] = char(height >> (24 - 8 * i));
   }
-  const auto sum = uint32_t(crc32(0, reinterpret_cast<const Bytef*>(png.data()) + 12, 17));
+  const uint32_t sum = crc32_of(std::as_bytes(std::span(png)).subspan(12, 17));
   for (int i = 0; i < 4; ++i) png[size_t(29 + i)] = char(sum >> (24 - 8 * i));
   return png;
 }

@@ -6,7 +6,6 @@
 //
 // LLVMFuzzerTestOneInput is libFuzzer's entry; the main below is a deterministic mutation loop for
 // compilers without libFuzzer.
-#include <zlib.h>
 
 #include <algorithm>
 #include <atomic>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "core/bytes.h"
+#include "core/crc32.h"
 #include "core/file.h"
 #include "core/image.h"
 #include "core/npy.h"
@@ -110,8 +110,7 @@ static void repair_checksums(std::string& png) {
   for (size_t at = 8; at + 12 <= png.size();) {
     const size_t length = word(at);
     if (length > png.size() - at - 12) return;
-    const auto* checked = reinterpret_cast<const Bytef*>(png.data()) + at + 4;
-    const auto sum = uint32_t(crc32(0, checked, uInt(length + 4)));
+    const uint32_t sum = crc32_of(std::as_bytes(std::span(png)).subspan(at + 4, length + 4));
     for (size_t i = 0; i < 4; ++i) png[at + 8 + length + i] = char(sum >> (24 - 8 * i));
     at += 12 + length;
   }

@@ -3,8 +3,11 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "core/autograd.h"
+#include "core/file.h"
+#include "core/npy.h"
 #include "kernels/elementwise.h"
 #include "kernels/reduce.h"
 #include "models/load.h"
@@ -63,6 +66,22 @@ static void check_golden(const std::string& weights, double allowed) {
   compare(kV2S518);
 }
 
+static void check_json(const std::string& path) {
+  check(nlohmann::json::accept(read_text(path)), path, ": not JSON");
+}
+
+static void compare_maps(const std::string& a, const std::string& b, double allowed) {
+  const FloatMap first = read_npy(a), second = read_npy(b);
+  check(first.height == second.height && first.width == second.width, "the sizes differ");
+  double deviation = 0;
+  for (size_t i = 0; i < first.values.size(); ++i) {
+    const double difference = std::abs(double(first.values[i]) - double(second.values[i]));
+    check(difference <= allowed, "value ", i, " is ", first.values[i], " and ", second.values[i]);
+    deviation = std::max(deviation, difference);
+  }
+  std::cout << "largest deviation " << deviation << "\n";
+}
+
 }  // namespace fathom
 
 int main(int argc, char** argv) {
@@ -84,14 +103,24 @@ int main(int argc, char** argv) {
   gradients->add_option("--width", width);
   gradients->add_option("--out", out)->required();
   double allowed = fathom::kGolden;
-  auto* golden = program.add_subcommand("golden", "Check a hash-filled S model against the reference");
+  auto* golden =
+      program.add_subcommand("golden", "Check a hash-filled S model against the reference");
   golden->add_option("--weights", weights)->required();
   golden->add_option("--allowed", allowed, "Largest deviation");
+  std::string first, second;
+  auto* json = program.add_subcommand("json", "Check that a file is valid JSON");
+  json->add_option("file", first)->required();
+  auto* maps = program.add_subcommand("compare-maps", "Compare two .npy maps");
+  maps->add_option("first", first)->required();
+  maps->add_option("second", second)->required();
+  maps->add_option("--allowed", allowed, "Largest deviation");
   CLI11_PARSE(program, argc, argv);
   try {
     if (*hash) fathom::write_hash_checkpoint(out, version, size, max_depth_m);
     if (*golden) fathom::check_golden(weights, allowed);
     if (*gradients) fathom::write_gradients(weights, height, width, out);
+    if (*json) fathom::check_json(first);
+    if (*maps) fathom::compare_maps(first, second, allowed);
     return 0;
   } catch (const std::exception& error) {
     std::cerr << "fathom_tools: " << error.what() << "\n";

@@ -3,22 +3,22 @@
 #include <unistd.h>
 
 #include "core/allocator.h"
-#include "core/png.h"
 #include "tests/models/hash_fill.h"
+#include "tests/pictures.h"
 #include "tests/testing.h"
 
 namespace fathom {
 
 namespace fs = std::filesystem;
 
-// A folder of black PNGs that goes away with the test.
+// A folder of black pictures that goes away with the test.
 struct Photos {
   fs::path root = fs::temp_directory_path() / ("fathom-plan-" + std::to_string(::getpid()));
   Photos() { fs::create_directories(root); }
   ~Photos() { fs::remove_all(root); }
   InferInput add(const char* name, int height, int width) const {
     const fs::path path = root / name;
-    write_png(path, Image8{height, width, 3, std::vector<uint8_t>(size_t(height * width * 3))});
+    write_ppm(path, Image8{height, width, 3, std::vector<uint8_t>(size_t(height * width * 3))});
     return {path, path.stem()};
   }
 };
@@ -38,8 +38,8 @@ TEST_CASE("infer plan: the pixel cap shrinks large inputs to multiples of 14") {
 
 TEST_CASE("infer plan: photos of one network size share batches") {
   const Photos photos;
-  const std::vector<InferInput> inputs{photos.add("a.png", 48, 64), photos.add("b.png", 64, 48),
-                                       photos.add("c.png", 96, 128), photos.add("d.png", 48, 64)};
+  const std::vector<InferInput> inputs{photos.add("a.ppm", 48, 64), photos.add("b.ppm", 64, 48),
+                                       photos.add("c.ppm", 96, 128), photos.add("d.ppm", 48, 64)};
   const InferPlan plan = plan_inference(inputs, kS, DType::f32, 2, {.size = 56});
   REQUIRE(plan.batches.size() == 3);
   CHECK(plan.batches[0].size() == 2);  // a, c
@@ -51,17 +51,17 @@ TEST_CASE("infer plan: photos of one network size share batches") {
 
 TEST_CASE("infer plan: unreadable photos are refused and the rest goes on") {
   const Photos photos;
-  const InferPlan plan = plan_inference({{photos.root / "absent.png", "absent"},
-                                         photos.add("a.png", 48, 64)},
+  const InferPlan plan = plan_inference({{photos.root / "absent.ppm", "absent"},
+                                         photos.add("a.ppm", 48, 64)},
                                         kS, DType::f32, 1, {.size = 56});
   REQUIRE(plan.refused.size() == 1);
-  CHECK_THAT(plan.refused[0].reason, Catch::Contains("absent.png"));
+  CHECK_THAT(plan.refused[0].reason, Catch::Contains("absent.ppm"));
   CHECK(plan.batches.size() == 1);
 }
 
 TEST_CASE("infer plan: a photo beyond the memory limit is refused with numbers and a remedy") {
   const Photos photos;
-  const std::vector<InferInput> inputs{photos.add("long.png", 10, 1000), photos.add("ok.png", 48, 64)};
+  const std::vector<InferInput> inputs{photos.add("long.ppm", 10, 1000), photos.add("ok.ppm", 48, 64)};
   const InferPlan plan = plan_inference(inputs, kS, DType::f32, 1,
                                         {.size = 140, .memory_limit_bytes = int64_t(200) << 20});
   REQUIRE(plan.refused.size() == 1);
@@ -74,7 +74,7 @@ TEST_CASE("infer plan: a photo beyond the memory limit is refused with numbers a
 TEST_CASE("infer plan: batches are split to fit the memory limit") {
   const Photos photos;
   std::vector<InferInput> inputs;
-  for (const char* name : {"a.png", "b.png", "c.png", "d.png"})
+  for (const char* name : {"a.ppm", "b.ppm", "c.ppm", "d.ppm"})
     inputs.push_back(photos.add(name, 64, 64));
   const ImageSize size{56, 56};
   const int64_t two = estimate_inference_bytes(kS, DType::f32, 2, size);

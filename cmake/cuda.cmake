@@ -1,0 +1,41 @@
+# Whether the CUDA backend can be built (CUDA_STATE says), and the target with its kernels.
+set(FATHOM_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (when nvcc works), ON or OFF")
+set(FATHOM_CUDA_ARCHS "80;90a" CACHE STRING "CUDA architectures to compile for")
+
+# CUDA: AUTO does without it when nvcc or its host compiler does not work; ON is an error then.
+set(CUDA_STATE "not in this build")
+if(NOT FATHOM_CUDA STREQUAL "OFF")
+  set(ENV{PATH} "$ENV{PATH}:$ENV{CUDA_HOME}/bin:/usr/local/cuda/bin")
+  set(CMAKE_CUDA_ARCHITECTURES OFF)  # -gencode below: CMake 3.25 does not know every name
+  include(CheckLanguage)
+  check_language(CUDA)
+  find_package(CUDAToolkit QUIET)
+  if(CMAKE_CUDA_COMPILER AND TARGET CUDA::cudart_static)
+    enable_language(CUDA)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # CMake 3.25 does not know it
+    list(JOIN FATHOM_CUDA_ARCHS " " ARCHS)
+    set(CUDA_STATE "compiled with ${CMAKE_CUDA_COMPILER_VERSION} for ${ARCHS}")
+  elseif(FATHOM_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "FATHOM_CUDA=ON, but no working CUDA toolkit was found (nvcc, its host "
+      "compiler, the static runtime): put nvcc on the PATH or set CUDACXX, or use FATHOM_CUDA=OFF")
+  endif()
+endif()
+
+# The runtime is linked statically: the binary starts on machines without a GPU or a driver.
+function(fathom_add_cuda_kernels)
+  if(NOT CMAKE_CUDA_COMPILER_LOADED)
+    return()
+  endif()
+  file(GLOB_RECURSE CUDA_SOURCES CONFIGURE_DEPENDS core/*.cu kernels/*.cu)
+  list(TRANSFORM FATHOM_CUDA_ARCHS REPLACE "(.+)"
+       "-gencode=arch=compute_\\1,code=[compute_\\1,sm_\\1]" OUTPUT_VARIABLE GENCODES)
+  add_library(fathom_cuda_kernels OBJECT ${CUDA_SOURCES})
+  target_compile_options(fathom_cuda_kernels PRIVATE ${GENCODES} --expt-relaxed-constexpr
+    --expt-extended-lambda -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off)
+  # The arithmetic of core/philox.h, whose bits both sides share, is as it is written.
+  set_source_files_properties(kernels/random.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
+  target_link_libraries(fathom_cuda_kernels PRIVATE fathom_settings)
+  target_sources(fathom_core PRIVATE $<TARGET_OBJECTS:fathom_cuda_kernels>)
+  target_compile_definitions(fathom_settings INTERFACE FATHOM_CUDA)
+  target_link_libraries(fathom_settings INTERFACE CUDA::cudart_static)
+endfunction()

@@ -1,0 +1,392 @@
+#!/usr/bin/env bash
+# The command line from end to end: what it prints, its exit status, the files it leaves.
+#   tests/cli_test.sh BUILD_FOLDER [CASE...]
+# One line a case; the last one is 'N passed, N failed'. A case is a function below: it runs in a
+# folder of its own and ends at the first expectation that does not hold.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+[ -d "${1:-}" ] || { echo "usage: tests/cli_test.sh BUILD_FOLDER [CASE...]" >&2; exit 2; }
+build=$(cd "$1" && pwd)
+shift
+program=$build/fathom tools=$build/fathom_tools data=$PWD/tests/data
+photo=$data/photos/chelsea.png  # 451 x 300
+photo_bytes=$((451 * 300 * 4))
+weights_bytes=99140356          # of V2-S in f32
+for binary in "$program" "$tools"; do
+  [ -x "$binary" ] || { echo "$binary is missing: build the targets fathom and fathom_tools" >&2; exit 2; }
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+weights=$work/hash.safetensors
+"$tools" hash-checkpoint --out "$weights" || exit 2
+
+fail() {
+  echo "    $*"
+  [ -s err ] && sed 's/^/    stderr: /' err | head -n 5
+  exit 1
+}
+
+# Runs the program; its status, stdout and stderr are in $status, out and err. `small` infers with
+# the small input, and with the weights $with if set.
+try() {
+  status=0
+  timeout 60 "$program" "$@" >out 2>err || status=$?
+}
+small() { try infer --weights "${with:-$weights}" --size 70 --quiet "$@"; }
+succeeds() { "$@"; [ $status -eq 0 ] || fail "exit status $status instead of 0: $*"; }
+
+# refused STATUS WORDS COMMAND...: that exit status and one line on stderr with these words.
+refused() {
+  local expected=$1 words=$2
+  shift 2
+  "$@"
+  [ $status -eq "$expected" ] || fail "exit status $status instead of $expected: $*"
+  [ "$(wc -l <err)" -eq 1 ] || fail "not one line on stderr: $*"
+  grep -q '^fathom: ' err || fail "stderr does not begin with 'fathom: ': $*"
+  grep -qF -e "$words" err || fail "stderr does not say '$words': $*"
+}
+says() { grep -qF -e "$2" "$1" || fail "$1 does not say '$2'"; }
+exists() { for file in "$@"; do [ -f "$file" ] || fail "$file is missing"; done; }
+same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+nothing_half_written() {
+  local left
+  left=$(find . -name '*.tmp-*' -o -name '.fathom-probe*')
+  [ -z "$left" ] || fail "left behind: $left"
+}
+
+help_mentions_every_option() {
+  succeeds try --help
+  for word in infer info convert --version; do says out "$word"; done
+  succeeds try infer --help
+  for option in --weights --out --format --device --dtype --size --resize-rule --batch --max-pixels \
+      --memory-limit --colormap --threads --json --quiet --model-version --kind --max-depth; do
+    says out "$option"
+  done
+  succeeds try info --help
+  for option in --tensors --json --model-version --kind --max-depth; do says out "$option"; done
+  succeeds try convert --help
+  for option in --names --dtype --model-version --kind --max-depth; do says out "$option"; done
+}
+
+version_lists_the_parts() {
+  succeeds try --version
+  for part in 'fathom ' 'compiler: ' 'jpeg: ' 'png: ' 'cpu: generic' 'cuda: ' 'cpu kernels: '; do
+    grep -q "^$part" out || fail "no line '$part'"
+  done
+}
+
+wrong_command_lines_are_refused() {
+  refused 2 'subcommand is required' try
+  refused 2 "no command 'frobnicate'" try frobnicate
+  refused 2 '--nope' small "$photo" --nope
+  refused 2 '--weights' try infer "$photo"
+  refused 2 'inputs' small
+  refused 2 'f64' small "$photo" --dtype f64
+  refused 2 'gif' small "$photo" --format png16,gif
+  refused 2 'fast' small "$photo" --resize-rule fast
+  refused 2 'grey' small "$photo" --colormap grey
+  refused 2 'v3' small "$photo" --model-version v3
+  for size in 0 -5 13 abc 70.5 ''; do
+    refused 2 '--size' try infer --weights "$weights" --out o --size "$size" "$photo"
+  done
+  refused 2 '--batch' small "$photo" --batch 0
+  refused 2 '--threads' small "$photo" --threads -1
+  refused 2 '--max-pixels' small "$photo" --max-pixels -1
+  for device in gpu cuda: cuda:x; do refused 2 "$device" small "$photo" --device $device; done
+  refused 2 'names' try convert "$weights" x.safetensors --names burn
+  refused 2 'f64' try convert "$weights" x.safetensors --dtype f64
+  [ "$(ls)" = "$(printf 'err\nout')" ] || fail "files were written"
+}
+
+wrong_weights_are_refused() {
+  echo 'not weights' >text.pth
+  : >empty.pth
+  head -c 1000000 "$weights" >truncated.safetensors
+  with=absent.pth refused 1 'absent.pth: cannot open: No such file' small --out o "$photo"
+  for command in "infer --out o $photo --weights" info; do
+    refused 1 'text.pth: not a checkpoint' try $command text.pth
+    refused 1 'empty.pth: not a checkpoint: the file is empty' try $command empty.pth
+    refused 1 'the file is incomplete or damaged' try $command truncated.safetensors
+  done
+  for file in "$data"/weights/*; do
+    refused 1 'no DINOv2 encoder' try infer --weights "$file" --out o "$photo"
+  done
+  refused 1 '--max-depth is for metric models' small "$photo" --max-depth 20
+  [ -z "$(ls o)" ] || fail "results were written"
+}
+
+info_reads_every_weights_file() {
+  for file in "$data"/weights/*; do
+    succeeds try info "$file"
+    says out "file         $file"
+    says out 'no DINOv2 encoder'
+    succeeds try info --json "$file"
+    "$tools" json out || fail "info --json $file: not JSON"
+  done
+  succeeds try info "$weights"
+  for words in 'Depth Anything V2 S' '24.79 M' '12 blocks, 6 heads' 'v2  (from metadata)'; do
+    says out "$words"
+  done
+}
+
+outputs_that_cannot_be_written_are_refused() {
+  echo x >file
+  for folder in file file/inside /dev/null/x; do
+    refused 1 "--out $folder: cannot create the folder" small --out "$folder" "$photo"
+  done
+  refused 1 'cannot write' try convert "$weights" /dev/null/x.safetensors
+  refused 1 'only .safetensors can be written' try convert "$weights" x.pth
+  mkdir folder.safetensors
+  refused 1 'not a regular file' try convert "$weights" folder.safetensors
+  if [ "$(id -u)" -ne 0 ]; then  # root may write anywhere
+    mkdir -m 555 locked
+    refused 1 'locked' small --out locked "$photo"
+  fi
+  nothing_half_written
+}
+
+cuda_without_a_gpu_is_refused() {
+  for device in cuda cuda:1; do
+    refused 1 "--device $device: " small --device $device --out o "$photo"
+    says err '; use --device cpu'
+  done
+  [ ! -e o ] || fail "work was begun"
+}
+
+photos_come_from_folders_patterns_and_lists() {
+  mkdir -p in/deep
+  cp "$data/pictures/rgb.png" in/a.png
+  cp "$data/pictures/grey16.png" in/deep/b.png
+  cp "$data/pictures/rgb.bmp" in/a.bmp
+  echo text >in/notes.txt
+  succeeds small --out folder --format npy in
+  exists folder/a_png.npy folder/a_bmp.npy folder/deep/b.npy folder/deep/b.json
+  succeeds small --out glob --format npy 'in/*.png' 'in/deep/?.png'
+  exists glob/a.npy glob/b.npy
+  printf 'in/a.png\r\n\nin/deep/b.png' >list
+  succeeds small --out list.out --format npy - <list
+  exists list.out/a.npy list.out/b.npy
+  same folder/a_png.npy glob/a.npy
+  same list.out/b.npy glob/b.npy
+  refused 1 'no input' small --out o - </dev/null
+  refused 1 'nothing matches this pattern' small --out o 'in/*.jpg'
+  # A list of formats does not swallow the photo behind it.
+  succeeds small --out order --format npy,pfm in/a.png
+  exists order/a.npy order/a.pfm
+}
+
+one_bad_photo_does_not_stop_the_rest() {
+  mkdir in
+  cp "$photo" in/a.png
+  head -c 100000 "$photo" >in/b.png
+  echo text >in/c.png
+  cp "$data/pictures/grey.png" in/d.png
+  small --out out.d in absent.png
+  [ $status -eq 1 ] || fail "exit status $status instead of 1"
+  for words in 'fathom: in/b.png: ' 'fathom: in/c.png: ' 'fathom: absent.png: cannot open' \
+      'fathom: 3 of 5 photos failed'; do
+    says err "$words"
+  done
+  [ "$(wc -l <err)" -eq 4 ] || fail "not one line a failure"
+  local files
+  files=$(cd out.d && echo *)
+  [ "$files" = 'a.json a_color.png a_depth.png d.json d_color.png d_depth.png' ] || fail "wrote $files"
+  "$tools" json out.d/a.json || fail "the sidecar is not JSON"
+  local hash
+  hash=$("$program" info --json "$weights" | sed -n 's/.*"xxh3_128": "\(.*\)".*/\1/p')
+  for words in '"photo": "a.png"' '"height": 300' '"width": 451' '"kind": "disparity"' \
+      '"unit": null' '"direction": "larger is nearer"' '"model": "Depth Anything V2 S"' \
+      "\"xxh3_128\": \"$hash\"" '"file": "a_depth.png"' '"colormap": "spectral_r"'; do
+    says out.d/a.json "$words"
+  done
+  nothing_half_written
+}
+
+metric_models_write_metres() {
+  "$tools" hash-checkpoint --max-depth 20 --out metric.safetensors || fail "no checkpoint"
+  succeeds try infer --weights metric.safetensors --size 70 --quiet --format png16 --out o "$photo"
+  for words in '"kind": "depth"' '"unit": "metres"' '"max_depth_m": 20.0' '"scale": 0.001' \
+      '"direction": "larger is farther"'; do
+    says o/chelsea.json "$words"
+  done
+}
+
+the_json_summary_is_json() {
+  small --json --out o "$photo" absent.png
+  [ $status -eq 1 ] || fail "exit status $status instead of 1"
+  "$tools" json out || fail "not JSON"
+  for words in '"photos": 2' '"written": 1' '"failed": 1' '"encoder": ' '"decoder": ' '"decode": ' \
+      '"resize": ' '"write": ' '"images_per_second": '; do
+    says out "$words"
+  done
+}
+
+maps_have_the_size_of_the_photo() {
+  succeeds small --format npy,pfm,png16,color,side --out o "$photo"
+  [ "$(wc -c <o/chelsea.npy)" -eq $((128 + photo_bytes)) ] || fail "the size of chelsea.npy"
+  [ "$(head -n 2 o/chelsea.pfm | tr '\n' ' ')" = 'Pf 451 300 ' ] || fail "the header of chelsea.pfm"
+  [ "$(wc -c <o/chelsea.pfm)" -eq $(($(head -n 3 o/chelsea.pfm | wc -c) + photo_bytes)) ] ||
+    fail "the size of chelsea.pfm"
+  succeeds try infer --weights "$weights" --size 70 --quiet --format npy --out again o/chelsea_depth.png
+  exists again/chelsea_depth.npy o/chelsea_color.png o/chelsea_side.png
+}
+
+batches_and_threads_do_not_change_results() {
+  mkdir in
+  for name in a b c; do cp "$photo" in/$name.png; done
+  cp "$data/pictures/rgb.png" in/d.png
+  succeeds small --format npy --out one in
+  succeeds small --format npy --out two --batch 2 in
+  succeeds small --format npy --out threads --threads 1 in
+  for name in a b c d; do
+    same one/$name.npy two/$name.npy
+    same one/$name.npy threads/$name.npy
+  done
+}
+
+instruction_sets_agree() {
+  succeeds small --format npy --out default "$photo"
+  local sets=generic
+  grep -qw avx2 /proc/cpuinfo && sets='generic avx2'
+  for isa in $sets; do
+    FATHOM_ISA=$isa try --version
+    says out "cpu kernels: $isa"
+    FATHOM_ISA=$isa succeeds small --format npy --out $isa "$photo"
+    "$tools" compare-maps default/chelsea.npy $isa/chelsea.npy --allowed 1e-4 >out || fail "$isa: $(<out)"
+  done
+  FATHOM_ISA=mmx refused 1 'FATHOM_ISA=mmx: expected' small --out o "$photo"
+}
+
+half_precision_is_used_and_recorded() {
+  succeeds small --format npy --out f32 "$photo"
+  for dtype in bf16 f16; do
+    succeeds small --format npy --out $dtype --dtype $dtype "$photo"
+    cmp -s f32/chelsea.npy $dtype/chelsea.npy && fail "$dtype changed nothing"
+    says $dtype/chelsea.json "\"dtype\": \"$dtype\""
+  done
+}
+
+too_large_inputs_are_refused_with_numbers() {
+  small --out o --memory-limit 0.01 "$photo"
+  [ $status -eq 1 ] || fail "exit status $status instead of 1"
+  for words in '300 x 451' '70 x 112' 'MiB' '--size' '--max-pixels'; do says err "$words"; done
+  succeeds small --out o --max-pixels 4000 --format npy "$photo"
+  says o/chelsea.json '"width": 70'
+}
+
+conversion_to_hf_and_back_keeps_every_bit() {
+  succeeds try convert "$weights" hf.safetensors --names hf
+  says out 'hf names'
+  succeeds try convert hf.safetensors back.safetensors
+  cmp -s <(tail -c $weights_bytes "$weights") <(tail -c $weights_bytes back.safetensors) ||
+    fail "the tensors changed"
+  succeeds try convert "$weights" direct.safetensors
+  cmp -s <(tail -c $weights_bytes "$weights") <(tail -c $weights_bytes direct.safetensors) ||
+    fail "the tensors changed"
+  [ "$(wc -c <direct.safetensors)" -eq "$(wc -c <back.safetensors)" ] || fail "the headers differ"
+  succeeds small --format npy --out one "$photo"
+  with=hf.safetensors succeeds small --format npy --out two "$photo"
+  same one/chelsea.npy two/chelsea.npy
+  succeeds try convert "$weights" half.safetensors --dtype bf16
+  [ "$(wc -c <half.safetensors)" -lt $((weights_bytes / 2 + 100000)) ] || fail "bf16 is not half"
+  succeeds try info half.safetensors
+  says out '24.79 M'
+}
+
+# Waits until a glob matches: appears PATTERN COUNT.
+appears() {
+  local i
+  for ((i = 0; i < 20000; ++i)); do
+    [ "$(compgen -G "$1" | wc -l)" -ge "$2" ] && return 0
+    kill -0 $pid 2>/dev/null || return 1
+  done
+  return 1
+}
+
+a_signal_ends_a_run_between_two_photos() {
+  mkdir in
+  for i in {1..400}; do ln -s "$data/pictures/rgb.png" in/$i.png; done
+  "$program" infer --weights "$weights" --size 70 --quiet --format png16,npy --out o in >out 2>err &
+  pid=$!
+  appears 'o/*.json' 3 || fail "no results came"
+  kill -INT $pid
+  status=0
+  wait $pid || status=$?
+  [ $status -eq 130 ] || fail "exit status $status instead of 130"
+  [ "$(wc -l <err)" -eq 1 ] || fail "not one line on stderr"
+  local sidecars maps pictures
+  sidecars=$(ls o/*.json | wc -l) maps=$(ls o/*.npy | wc -l) pictures=$(ls o/*_depth.png | wc -l)
+  says err "fathom: stopped by a signal after $sidecars of 400 photos"
+  [ "$sidecars" -lt 400 ] || fail "it went on to the end"
+  [ "$sidecars" -eq "$maps" ] && [ "$sidecars" -eq "$pictures" ] || fail "a photo is half done"
+  for file in o/*.npy; do
+    [ "$(wc -c <"$file")" -eq "$(wc -c <"$(ls o/*.npy | head -n 1)")" ] || fail "$file is cut"
+  done
+  nothing_half_written
+}
+
+a_signal_ends_a_conversion_without_a_file() {
+  # The conversion may be done before the signal reaches it: then once more.
+  for attempt in {1..10}; do
+    rm -f x.safetensors
+    "$program" convert "$weights" x.safetensors >out 2>err &
+    pid=$!
+    appears 'x.safetensors.tmp-*' 1 && kill -INT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 0 ] && continue
+    [ $status -eq 130 ] || fail "exit status $status instead of 130"
+    [ "$(<err)" = 'fathom: stopped by a signal' ] || fail "not that line on stderr"
+    [ ! -e x.safetensors ] || fail "x.safetensors is there"
+    nothing_half_written
+    return
+  done
+  fail "no conversion was interrupted"
+}
+
+progress_is_a_bar_on_a_terminal_and_lines_elsewhere() {
+  cp "$photo" a.png
+  try infer --weights "$weights" --size 70 --out o --format npy a.png
+  [ "$(grep -c '^1/1 photos, .* images/s' err)" -eq 1 ] || fail "not one plain line"
+  command -v script >/dev/null || { echo "    note: no 'script' here, the bar was not tested"; return; }
+  script -qec "$program infer --weights $weights --size 70 --out o --format npy a.png" /dev/null \
+    >bar </dev/null || fail "exit status $? on a terminal"
+  grep -qF '[########################] 1/1' bar || fail "no bar"
+  grep -q 'images/s  ETA' bar || fail "no rate, or no time left"
+}
+
+jpeg_photos_are_read_upright() {
+  "$program" --version | grep -q '^jpeg: none' && { echo "    note: this build has no JPEG"; return; }
+  succeeds small --format npy --out o "$data/photos/exif_Portrait_5.jpg" "$data/photos/rocket.jpg"
+  grep -A1 '"height": 1800' o/exif_Portrait_5.json | grep -q '"width": 1200' || fail "not upright"
+}
+
+cases=("$@")
+[ ${#cases[@]} -gt 0 ] || mapfile -t cases < <(sed -n 's/^\([a-z0-9_]*[^a-z_ ]*\)() {$/\1/p' "tests/${0##*/}" |
+  grep -vxE 'fail|try|small|refused|nothing_half_written|appears')
+# Without libpng only .npy and .pfm can be written.
+if "$program" --version | grep -qx 'png: read only'; then
+  need_png='one_bad_photo_does_not_stop_the_rest metric_models_write_metres the_json_summary_is_json
+    maps_have_the_size_of_the_photo too_large_inputs_are_refused_with_numbers
+    outputs_that_cannot_be_written_are_refused wrong_weights_are_refused wrong_command_lines_are_refused
+    photos_come_from_folders_patterns_and_lists instruction_sets_agree
+    a_signal_ends_a_run_between_two_photos jpeg_photos_are_read_upright'
+fi
+passed=0 failed=0
+for name in "${cases[@]}"; do
+  if [[ " ${need_png:-} " =~ [[:space:]]$name[[:space:]] ]]; then
+    echo "skipped ${name//_/ }: this build has no libpng"
+    continue
+  fi
+  mkdir "$work/case"
+  if report=$(cd "$work/case" && "$name" 2>&1); then
+    passed=$((passed + 1))
+    echo "ok      ${name//_/ }${report:+$'\n'$report}"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  ${name//_/ }${report:+$'\n'$report}"
+  fi
+  rm -rf "$work/case"
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
