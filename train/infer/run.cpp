@@ -115,10 +115,11 @@ void run_batches(const InferRun& run, const InferPlan& plan, InferReport& report
     report.timings.resize_ms += batch.resize_ms;
     for (const InferFailure& failure : batch.failures) report.failures.push_back(failure);
     try {
-      if (batch.photos.empty()) continue;
-      const Tensor depth = predict(run, batch.image, report.timings);
-      batch.image = {};
-      write_batch(run, batch, depth, report);
+      if (!batch.photos.empty()) {
+        const Tensor depth = predict(run, batch.image, report.timings);
+        batch.image = {};
+        write_batch(run, batch, depth, report);
+      }
     } catch (const std::exception& error) {  // out of memory, for example
       for (const PlannedPhoto* planned : batch.photos)
         report.failures.push_back({planned->input.photo.string(), error.what()});

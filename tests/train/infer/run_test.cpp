@@ -132,6 +132,18 @@ TEST_CASE("infer run: bad photos are reported and the rest is done") {
   CHECK(updates >= 3);
 }
 
+TEST_CASE("infer run: a photo that fails last is reported too") {
+  Run run;
+  run.photo("a.ppm", 40, 40);
+  run.photo("b.ppm", 40, 40);
+  const InferPlan plan = plan_inference(run.inputs, run.model.config, DType::f32, 1, {.size = 56});
+  fs::remove(run.root / "in" / "b.ppm");
+  size_t reported = 0;
+  run.run.on_progress = [&](const InferReport& report) { reported = report.failures.size(); };
+  CHECK(run_inference(run.run, plan).failures.size() == 1);
+  CHECK(reported == 1);
+}
+
 TEST_CASE("infer run: weights that give no finite depth are reported") {
   Run run;
   run.photo("a.ppm", 40, 40);
