@@ -27,7 +27,9 @@ static double peak_rss_mib() {
 class Worker {
  public:
   Worker(const std::string& weights, DType dtype, bool train, int64_t size)
-      : model_(load_model(weights, {}).model), image_(hash_input(size, size)), dtype_(dtype),
+      : model_(load_model(weights, {}).model),
+        image_(hash_input(size, size)),
+        dtype_(dtype),
         train_(train) {
     if (train_) {
       require_grad(model_);
@@ -99,9 +101,11 @@ int main(int argc, char** argv) {
   try {
     using fathom::DType;
     fathom::set_thread_count(threads, true);
-    fathom::Worker worker(
-        weights, dtype == "f32" ? DType::f32 : dtype == "bf16" ? DType::bf16 : DType::f16, train,
-        size);
+    fathom::Worker worker(weights,
+                          dtype == "f32"    ? DType::f32
+                          : dtype == "bf16" ? DType::bf16
+                                            : DType::f16,
+                          train, size);
     return fathom::serve(worker);
   } catch (const std::exception& error) {
     std::cerr << "fathom_bench_model: " << error.what() << "\n";

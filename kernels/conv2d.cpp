@@ -46,8 +46,7 @@ void check_conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check(x.dim(1) + 2 * o.pad >= weight.dim(1) && x.dim(2) + 2 * o.pad >= weight.dim(2),
         "conv2d: the kernel of ", weight.shape(), " is larger than the padded map ", x.shape());
   check(!o.relu || !o.residual.defined(), "conv2d: relu and residual cannot be fused together");
-  check(o.residual.defined() || !o.residual2.defined(),
-        "conv2d: residual2 needs a first residual");
+  check(o.residual.defined() || !o.residual2.defined(), "conv2d: residual2 needs a first residual");
   check_same_type("conv2d", x, weight, bias, o.residual, o.residual2);
   check(weight.layout() == Layout::strided || !needed(x, weight, bias, o),
         "conv2d: packed weights have no gradients, for any argument; use NoGrad or strided ones");
@@ -92,19 +91,32 @@ void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Co
                                     .residual = stored(data_or_null<T>(o.residual)),
                                     .residual2 = stored(data_or_null<T>(o.residual2))};
     if (path == Path::direct) {
-      cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()), .height = x.dim(1), .width = x.dim(2),
-                             .channels = x.dim(3), .relu = o.relu_input},
-                       .weight = packed_weight<T>(weight, path), .y = stored(y.data<T>()),
-                       .B = y.dim(0), .H = y.dim(1), .W = y.dim(2), .OC = O,
-                       .epilogue = epilogue, .head = {}});
+      cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()),
+                             .height = x.dim(1),
+                             .width = x.dim(2),
+                             .channels = x.dim(3),
+                             .relu = o.relu_input},
+                       .weight = packed_weight<T>(weight, path),
+                       .y = stored(y.data<T>()),
+                       .B = y.dim(0),
+                       .H = y.dim(1),
+                       .W = y.dim(2),
+                       .OC = O,
+                       .epilogue = epilogue,
+                       .head = {}});
       return;
     }
-    const Tensor rows = path == Path::product
-                            ? x
-                            : make_columns(columns_of(x, weight.shape(), o.stride, o.pad), x);
+    const Tensor rows =
+        path == Path::product ? x : make_columns(columns_of(x, weight.shape(), o.stride, o.pad), x);
     const int64_t K = weight.dim(1) * weight.dim(2) * weight.dim(3);
-    cpu::gemm<S>({.a = stored(rows.data<T>()), .a_stride = K, .b = packed_weight<T>(weight, path),
-                  .c = stored(y.data<T>()), .c_stride = O, .M = y.numel() / O, .N = O, .K = K,
+    cpu::gemm<S>({.a = stored(rows.data<T>()),
+                  .a_stride = K,
+                  .b = packed_weight<T>(weight, path),
+                  .c = stored(y.data<T>()),
+                  .c_stride = O,
+                  .M = y.numel() / O,
+                  .N = O,
+                  .K = K,
                   .epilogue = epilogue});
   });
 }
@@ -132,18 +144,31 @@ Grads direct_gradients(const Saved& s, const Tensor& dy) {
       cpu::pack_conv(stored(s.weight.data<T>()), O, I, ConvUse::input_gradient, packed);
       cpu::Epilogue<S> epilogue;
       if (s.relu_input) epilogue.mask = stored(s.x.data<T>());
-      cpu::conv3x3<S>({.x = {.map = stored(dy.data<T>()), .height = H, .width = W, .channels = O,
-                             .mask = mask},
-                       .weight = packed, .y = stored(dx.data<T>()), .B = B, .H = H, .W = W, .OC = I,
-                       .epilogue = epilogue, .head = {}});
+      cpu::conv3x3<S>(
+          {.x = {.map = stored(dy.data<T>()), .height = H, .width = W, .channels = O, .mask = mask},
+           .weight = packed,
+           .y = stored(dx.data<T>()),
+           .B = B,
+           .H = H,
+           .W = W,
+           .OC = I,
+           .epilogue = epilogue,
+           .head = {}});
     }
     if (s.need_w) {
       dw = empty(s.weight.shape(), {dtype_of<acc_t<T>>()});
-      cpu::conv3x3_weight_gradient<S>(
-          {.x = {.map = stored(s.x.data<T>()), .height = H, .width = W, .channels = I,
-                 .relu = s.relu_input},
-           .dy = stored(dy.data<T>()), .dy_mask = mask, .B = B, .H = H, .W = W, .OC = O,
-           .dweight = dw.data<acc_t<T>>()});
+      cpu::conv3x3_weight_gradient<S>({.x = {.map = stored(s.x.data<T>()),
+                                             .height = H,
+                                             .width = W,
+                                             .channels = I,
+                                             .relu = s.relu_input},
+                                       .dy = stored(dy.data<T>()),
+                                       .dy_mask = mask,
+                                       .B = B,
+                                       .H = H,
+                                       .W = W,
+                                       .OC = O,
+                                       .dweight = dw.data<acc_t<T>>()});
       dw = dw.to(dy.dtype());
     }
   });
@@ -162,8 +187,14 @@ Grads product_gradients(const Saved& s, const Tensor& dy) {
       Tensor rows = direct ? empty_like(s.x) : empty({M, K}, s.x.options());
       S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_size<S>(O, K));
       cpu::pack(stored(s.weight.data<T>()), K, false, O, K, packed);
-      cpu::gemm<S>({.a = stored(dy.data<T>()), .a_stride = O, .b = packed,
-                    .c = stored(rows.data<T>()), .c_stride = K, .M = M, .N = K, .K = O,
+      cpu::gemm<S>({.a = stored(dy.data<T>()),
+                    .a_stride = O,
+                    .b = packed,
+                    .c = stored(rows.data<T>()),
+                    .c_stride = K,
+                    .M = M,
+                    .N = K,
+                    .K = O,
                     .epilogue = {}});
       dx = direct ? rows : empty_like(s.x);
       if (!direct)
@@ -172,9 +203,15 @@ Grads product_gradients(const Saved& s, const Tensor& dy) {
     if (s.need_w) {
       const Tensor rows = direct ? s.x : make_columns(shape, s.x);
       dw = empty(s.weight.shape(), {dtype_of<acc_t<T>>()});
-      cpu::outer_sum<S>({.y = stored(dy.data<T>()), .y_stride = O, .x = stored(rows.data<T>()),
-                         .x_stride = K, .out = dw.data<acc_t<T>>(), .out_stride = K, .M = M,
-                         .I = O, .J = K});
+      cpu::outer_sum<S>({.y = stored(dy.data<T>()),
+                         .y_stride = O,
+                         .x = stored(rows.data<T>()),
+                         .x_stride = K,
+                         .out = dw.data<acc_t<T>>(),
+                         .out_stride = K,
+                         .M = M,
+                         .I = O,
+                         .J = K});
       dw = dw.to(dy.dtype());
     }
   });
@@ -187,8 +224,7 @@ Grads gradients(const Saved& s, const Tensor& dy_in) {
   Tensor dy = dy_in;
   if (s.y.defined() && (!direct || s.has_bias)) {  // the bias needs the masked gradient too
     dy = empty_like(dy_in);
-    visit_stream(dy.device(),
-                 [&](auto stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
+    visit_stream(dy.device(), [&](auto stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
   }
   Grads grads = direct ? direct_gradients(s, dy) : product_gradients(s, dy);
   if (s.has_bias)
@@ -217,8 +253,8 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
         "conv2d: upsample_h and upsample_w must both be at least 1, or both 0, but are ",
         o.upsample_h, " and ", o.upsample_w);
   const bool recorded = needed(x_in, weight_in, bias_in, o);
-  const Path path = weight_in.rank() == 4 ? path_of(weight_in.shape(), o.stride, o.pad)
-                                          : Path::columns;
+  const Path path =
+      weight_in.rank() == 4 ? path_of(weight_in.shape(), o.stride, o.pad) : Path::columns;
   if (o.upsample_h > 0) {
     const int64_t H = std::exchange(o.upsample_h, 0), W = std::exchange(o.upsample_w, 0);
     if (recorded || path != Path::direct || x_in.dtype() == DType::f16)
@@ -246,8 +282,15 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   Tensor y = empty(shape, x.options());
   forward(x, weight_in, bias, o, y);
   if (!recorded) return y;
-  const Saved saved{x, weight_in.contiguous(), o.relu ? y.detach() : Tensor(), bias.defined(),
-                    o.stride, o.pad, o.relu_input, needs_grad(x_in), needs_grad(weight_in)};
+  const Saved saved{x,
+                    weight_in.contiguous(),
+                    o.relu ? y.detach() : Tensor(),
+                    bias.defined(),
+                    o.stride,
+                    o.pad,
+                    o.relu_input,
+                    needs_grad(x_in),
+                    needs_grad(weight_in)};
   return record(y, {x_in, weight_in, bias_in, options.residual, options.residual2},
                 [saved](const Tensor& dy) -> Grads {
                   Grads grads = gradients(saved, dy);
@@ -283,13 +326,22 @@ Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight
   Tensor y = empty({x.dim(0), H, W}, x.options());
   visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
     using S = stored_t<T>;
-    cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()), .height = x.dim(1), .width = x.dim(2),
+    cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()),
+                           .height = x.dim(1),
+                           .width = x.dim(2),
                            .channels = x.dim(3)},
-                     .weight = packed_weight<T>(weight1, Path::direct), .y = nullptr,
-                     .B = x.dim(0), .H = H, .W = W, .OC = O,
+                     .weight = packed_weight<T>(weight1, Path::direct),
+                     .y = nullptr,
+                     .B = x.dim(0),
+                     .H = H,
+                     .W = W,
+                     .OC = O,
                      .epilogue = {.bias = stored(bias1.data<T>()), .activation = Activation::relu},
-                     .head = {.weight = stored(weight2.data<T>()), .bias = stored(bias2.data<T>()),
-                              .activation = activation, .scale = scale, .y = stored(y.data<T>())}});
+                     .head = {.weight = stored(weight2.data<T>()),
+                              .bias = stored(bias2.data<T>()),
+                              .activation = activation,
+                              .scale = scale,
+                              .y = stored(y.data<T>())}});
   });
   return y;
 }

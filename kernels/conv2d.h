@@ -10,10 +10,10 @@ using cpu::HeadActivation;  // relu, sigmoid
 /// Geometry, and what is fused into the same pass over memory.
 struct Conv2dOptions {
   int64_t stride = 1, pad = 0;
-  bool relu_input = false;  // convolve relu(x)
-  bool relu = false;        // relu of the result; not together with residuals
-  Tensor residual = {}, residual2 = {};        // added to the result
-  int64_t upsample_h = 0, upsample_w = 0;      // first resize x to this size, align_corners bilinear
+  bool relu_input = false;                 // convolve relu(x)
+  bool relu = false;                       // relu of the result; not together with residuals
+  Tensor residual = {}, residual2 = {};    // added to the result
+  int64_t upsample_h = 0, upsample_w = 0;  // first resize x to this size, align_corners bilinear
 };
 
 /// Two-dimensional convolution (correlation) of maps, zero padding.
@@ -21,7 +21,8 @@ struct Conv2dOptions {
 /// x:      [B, H, W, I]; f64, f32, bf16 or f16.
 /// weight: [O, kh, kw, I], or the same from pack_conv2d with the same stride.
 /// bias:   [O], or undefined.
-/// Returns [B, (H + 2 pad - kh) / stride + 1, (W + 2 pad - kw) / stride + 1, O], H and W being those
+/// Returns [B, (H + 2 pad - kh) / stride + 1, (W + 2 pad - kw) / stride + 1, O], H and W being
+/// those
 ///         of the resized x. Differentiable in x, weight, bias and residuals, but not with packed
 ///         weights. Sums in f32, f64 in f64.
 /// Throws  Error if shapes, dtypes or devices do not fit, or if an argument needs a gradient while

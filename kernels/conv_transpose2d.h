@@ -11,7 +11,8 @@ namespace fathom {
 /// x:      [B, H, W, C]; f64, f32, bf16 or f16.
 /// weight: [stride, stride, O, C], or the same from pack_conv_transpose2d.
 /// bias:   [O], or undefined.
-/// Returns [B, stride H, stride W, O]. Differentiable in all arguments, but with packed weights in the
+/// Returns [B, stride H, stride W, O]. Differentiable in all arguments, but with packed weights in
+/// the
 ///         bias only. Sums in f32, f64 in f64; the bias is added to the rounded sum.
 /// Throws  Error if shapes, dtypes or devices do not fit, or if x needs a gradient while the weight
 ///         is packed.

@@ -67,12 +67,12 @@ void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Ex
          .M = M,
          .N = N,
          .K = K,
-         .epilogue = {
-             .bias = stored(data_or_null<T>(bias)),
-             .pre_activation = pre_activation.defined() ? stored(pre_activation.data<T>()) : nullptr,
-             .activation = extras.activation,
-             .gamma = stored(data_or_null<T>(extras.gamma)),
-             .residual = stored(data_or_null<T>(extras.residual))}});
+         .epilogue = {.bias = stored(data_or_null<T>(bias)),
+                      .pre_activation =
+                          pre_activation.defined() ? stored(pre_activation.data<T>()) : nullptr,
+                      .activation = extras.activation,
+                      .gamma = stored(data_or_null<T>(extras.gamma)),
+                      .residual = stored(data_or_null<T>(extras.residual))}});
   });
 }
 
@@ -84,8 +84,14 @@ Tensor input_gradient(const Tensor& dy, const Tensor& weight, const Shape& shape
     using S = stored_t<T>;
     S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_size<S>(N, K));
     cpu::pack(stored(weight.data<T>()), K, false, N, K, packed);
-    cpu::gemm<S>({.a = stored(dy.data<T>()), .a_stride = N, .b = packed,
-                  .c = stored(dx.data<T>()), .c_stride = K, .M = dy.numel() / N, .N = K, .K = N,
+    cpu::gemm<S>({.a = stored(dy.data<T>()),
+                  .a_stride = N,
+                  .b = packed,
+                  .c = stored(dx.data<T>()),
+                  .c_stride = K,
+                  .M = dy.numel() / N,
+                  .N = K,
+                  .K = N,
                   .epilogue = {}});
   });
   return dx;
@@ -95,9 +101,15 @@ Tensor input_gradient(const Tensor& dy, const Tensor& weight, const Shape& shape
 Tensor weight_gradient(const Tensor& dy, const Tensor& x, int64_t N, int64_t K) {
   return visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
     Tensor dw = empty({N, K}, {dtype_of<acc_t<T>>()});
-    cpu::outer_sum<stored_t<T>>({.y = stored(dy.data<T>()), .y_stride = N, .x = stored(x.data<T>()),
-                                 .x_stride = K, .out = dw.data<acc_t<T>>(), .out_stride = K,
-                                 .M = x.numel() / K, .I = N, .J = K});
+    cpu::outer_sum<stored_t<T>>({.y = stored(dy.data<T>()),
+                                 .y_stride = N,
+                                 .x = stored(x.data<T>()),
+                                 .x_stride = K,
+                                 .out = dw.data<acc_t<T>>(),
+                                 .out_stride = K,
+                                 .M = x.numel() / K,
+                                 .I = N,
+                                 .J = K});
     return dw;
   });
 }
@@ -184,7 +196,8 @@ Tensor linear_gelu(const Tensor& x_in, const Tensor& weight_in, const Tensor& bi
   const bool needed = needs_grad(x_in) || needs_grad(weight_in) || needs_grad(bias_in);
   Tensor y = empty(with_last(x, weight_in.dim(0)), x.options());
   Tensor sums = needed ? empty_like(y) : Tensor();
-  forward(x, weight_in, bias, {.activation = Activation::gelu, .gamma = {}, .residual = {}}, y, sums);
+  forward(x, weight_in, bias, {.activation = Activation::gelu, .gamma = {}, .residual = {}}, y,
+          sums);
   if (!needed) return y;
   return record(y, {x_in, weight_in, bias_in},
                 [x, weight = weight_in.contiguous(), bias, sums, need_x = needs_grad(x_in),
@@ -215,8 +228,8 @@ Tensor linear_residual(const Tensor& x_in, const Tensor& weight_in, const Tensor
   const Tensor gamma = gamma_in.defined() ? gamma_in.contiguous() : gamma_in;
   const Tensor residual = residual_in.contiguous();
   Tensor y = empty_like(residual), none;
-  forward(x, weight_in, bias, {.activation = Activation::none, .gamma = gamma, .residual = residual},
-          y, none);
+  forward(x, weight_in, bias,
+          {.activation = Activation::none, .gamma = gamma, .residual = residual}, y, none);
   if (weight_in.layout() == Layout::packed) return y;
   return record(
       y, {x_in, weight_in, bias_in, gamma_in, residual_in},

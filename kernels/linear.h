@@ -23,7 +23,8 @@ Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias = {
 /// gamma:    [N], or undefined for 1.
 /// residual: [..., N].
 /// Otherwise as linear. The gradients never touch an activation more than the plain form would:
-/// with W' = diag(gamma) W, dx = dy W', dW = diag(gamma) dW', dgamma[j] = <dW'[j], W[j]> + db'[j] b[j].
+/// with W' = diag(gamma) W, dx = dy W', dW = diag(gamma) dW', dgamma[j] = <dW'[j], W[j]> + db'[j]
+/// b[j].
 Tensor linear_residual(const Tensor& x, const Tensor& weight, const Tensor& bias,
                        const Tensor& gamma, const Tensor& residual);
 

@@ -43,9 +43,8 @@ Tensor DepthAnything::operator()(const Tensor& image, DptTrace* trace) const {
 
 void prepare_for_inference(DepthAnything& model, DType dtype) {
   const NoGrad no_grad;
-  for_each_parameter(model, [&](const std::string&, Tensor& t, AxisOrder) {
-    t = t.detach().to(dtype);
-  });
+  for_each_parameter(model,
+                     [&](const std::string&, Tensor& t, AxisOrder) { t = t.detach().to(dtype); });
   for_each_module(model, [&](const std::string&, auto& module) {
     if constexpr (requires { module.pack(); }) module.pack();
   });

@@ -39,8 +39,8 @@ Dinov2::Dinov2(const Dinov2Config& config)
       cls_token(empty({1, 1, config.channels})),
       pos_embed(empty({1, 1 + config.table * config.table, config.channels})),
       mask_token(empty({1, config.channels})),
-      patch_embed{Conv2d(3, config.channels, {.kernel = int(config.patch),
-                                              .stride = int(config.patch), .pad = 0})},
+      patch_embed{Conv2d(3, config.channels,
+                         {.kernel = int(config.patch), .stride = int(config.patch), .pad = 0})},
       norm(config.channels) {
   check(config.channels % config.heads == 0, "dinov2: ", config.channels,
         " channels do not divide into ", config.heads, " heads");

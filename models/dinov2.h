@@ -18,10 +18,10 @@ struct Dinov2Config {
   int64_t layers = 12;
   int64_t heads = 6;
   int64_t patch = 14;
-  int64_t hidden = 1536;   // of the feed-forward network
-  bool swiglu = false;     // the giant model; MLP with erf GELU otherwise
+  int64_t hidden = 1536;  // of the feed-forward network
+  bool swiglu = false;    // the giant model; MLP with erf GELU otherwise
   int64_t registers = 0;
-  int64_t table = 37;      // side of the stored position grid
+  int64_t table = 37;  // side of the stored position grid
   PositionRule positions = PositionRule::scale_plus_offset;
   bool operator==(const Dinov2Config&) const = default;
 };

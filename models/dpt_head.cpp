@@ -37,9 +37,15 @@ DptHead::DptHead(int64_t channels, const DptConfig& config) : config(config) {
   for (const int64_t out : c) projects.push_back(conv1x1(channels, out));
   resize_layers = {ConvTranspose2d(c[0], c[0], 4), ConvTranspose2d(c[1], c[1], 2),
                    Conv2d(c[3], c[3], {.kernel = 3, .stride = 2, .pad = 1})};
-  scratch = {conv3x3(c[0], F, false), conv3x3(c[1], F, false), conv3x3(c[2], F, false),
-             conv3x3(c[3], F, false), fusion(F),               fusion(F),
-             fusion(F),               fusion(F),               conv3x3(F, F / 2),
+  scratch = {conv3x3(c[0], F, false),
+             conv3x3(c[1], F, false),
+             conv3x3(c[2], F, false),
+             conv3x3(c[3], F, false),
+             fusion(F),
+             fusion(F),
+             fusion(F),
+             fusion(F),
+             conv3x3(F, F / 2),
              {conv3x3(F / 2, 32), conv1x1(32, 1)}};
 }
 
@@ -54,7 +60,9 @@ Tensor DptHead::operator()(std::vector<Tensor> maps, int64_t height, int64_t wid
   };
   // From coarse to fine, each map released when its level is done: the finest level alone decides
   // the peak. A path is resized to the size of the next finer level, which need not be its double.
-  const auto reassembled = [&](size_t level) { return projects[level](std::exchange(maps[level], {})); };
+  const auto reassembled = [&](size_t level) {
+    return projects[level](std::exchange(maps[level], {}));
+  };
   const auto resized = [&](const Tensor& x, int64_t times) {
     return interpolate_bilinear(x, times * h, times * w, true);
   };
@@ -66,8 +74,8 @@ Tensor DptHead::operator()(std::vector<Tensor> maps, int64_t height, int64_t wid
   path = scratch.refinenet2(scratch.layer2_rn(resize_layers.up2(reassembled(1))), path);
   path = keep(kept.refinenet2, resized(path, 4));
   path = scratch.refinenet1(
-      scratch.layer1_rn(keep(kept.resize0,
-                             resize_layers.up4(keep(kept.projects0, reassembled(0))))),
+      scratch.layer1_rn(
+          keep(kept.resize0, resize_layers.up4(keep(kept.projects0, reassembled(0))))),
       path);  // [B, 4h, 4w, F]
   if (trace) kept.refinenet1 = resized(path, 8);
   path = scratch.output_conv1(path, {.upsample_h = 8 * h, .upsample_w = 8 * w});  // F/2 channels

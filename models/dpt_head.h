@@ -36,7 +36,7 @@ struct ResidualConvUnit {
 /// out_conv; both are linear and bilinear weights sum to 1, so they commute, and this is a quarter
 /// of the work.)
 struct FeatureFusion {
-  Conv2d out_conv;                            // 1 x 1
+  Conv2d out_conv;                              // 1 x 1
   ResidualConvUnit resConfUnit1, resConfUnit2;  // the names of the checkpoints
   Tensor operator()(const Tensor& lateral, const Tensor& path) const;
   static void parts(auto& self, auto&& visit) {
@@ -98,9 +98,9 @@ struct DptHead {
 
   DptHead(int64_t channels, const DptConfig& config);
 
-  /// maps: four [B, h, w, C], released as they are used (move them in). Returns [B, height, width] after the last activation, which is
-  /// ReLU, or sigmoid times `max_depth_m` for metric models. height and width must be 14 h, 14 w
-  /// for the published models; any size is accepted.
+  /// maps: four [B, h, w, C], released as they are used (move them in). Returns [B, height, width]
+  /// after the last activation, which is ReLU, or sigmoid times `max_depth_m` for metric models.
+  /// height and width must be 14 h, 14 w for the published models; any size is accepted.
   Tensor operator()(std::vector<Tensor> maps, int64_t height, int64_t width,
                     HeadActivation activation, double max_depth_m, DptTrace* trace = nullptr) const;
 

@@ -32,12 +32,11 @@ DepthAnythingConfig config_of(const ModelDescription& d) {
   check(d.version != ModelVersion::unknown && d.kind != DepthKind::unknown,
         "config_of: version and kind must be known");
   check(d.has_head && !d.zoe_head, "config_of: not a model with a DPT head and nothing behind it");
-  DepthAnythingConfig config{
-      .encoder = encoder_config(d),
-      .head = {.features = d.features, .out_channels = d.out_channels},
-      .taps = {},
-      .kind = d.kind,
-      .max_depth_m = d.kind == DepthKind::metric ? d.max_depth_m : 1};
+  DepthAnythingConfig config{.encoder = encoder_config(d),
+                             .head = {.features = d.features, .out_channels = d.out_channels},
+                             .taps = {},
+                             .kind = d.kind,
+                             .max_depth_m = d.kind == DepthKind::metric ? d.max_depth_m : 1};
   if (d.taps.size() == 4) {
     for (size_t i = 0; i < 4; ++i) {
       check(d.taps[i] < d.layers && (i == 0 || d.taps[i] > d.taps[i - 1]), "tap ", d.taps[i],
@@ -103,11 +102,13 @@ static void fill(auto& module, const std::string& prefix, const Archive& archive
     const NameMap::Source& source = *match.sources[i];
     Tensor& t = *targets[i].tensor;
     if (targets[i].order == AxisOrder::as_published) {
-      copy_source(source, DType::f32, std::as_writable_bytes(std::span(t.data<float>(), size_t(t.numel()))));
+      copy_source(source, DType::f32,
+                  std::as_writable_bytes(std::span(t.data<float>(), size_t(t.numel()))));
     } else {
       Tensor published = empty(expected[i].shape);
-      copy_source(source, DType::f32,
-                  std::as_writable_bytes(std::span(published.data<float>(), size_t(published.numel()))));
+      copy_source(
+          source, DType::f32,
+          std::as_writable_bytes(std::span(published.data<float>(), size_t(published.numel()))));
       Tensor view = published_view(t, targets[i].order);
       strided_copy(published, view);
     }

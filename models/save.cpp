@@ -37,10 +37,11 @@ static OutputTensor output_of(const std::string& name, const Tensor& parameter, 
   const Tensor published = published_view(parameter.detach(), order);
   const int64_t rows = published.dim(0) / parts;
   const Tensor slice = published.narrow(0, part * rows, rows);
-  return {name, dtype, slice.shape(), [slice, dtype](const OutputTensor::Sink& sink) {
-            const Tensor bytes = slice.contiguous().to(dtype);
-            sink({bytes.storage()->data() + bytes.offset() * size_of(dtype), size_t(bytes.bytes())});
-          }};
+  return {
+      name, dtype, slice.shape(), [slice, dtype](const OutputTensor::Sink& sink) {
+        const Tensor bytes = slice.contiguous().to(dtype);
+        sink({bytes.storage()->data() + bytes.offset() * size_of(dtype), size_t(bytes.bytes())});
+      }};
 }
 
 void save_model(const std::filesystem::path& path, const DepthAnything& model, int version,

@@ -21,7 +21,8 @@ struct Conv2d {
         stride(options.stride),
         pad(options.pad) {}
 
-  /// The fused parts of `extra` (ReLUs, residuals, upsampling) apply; stride and pad are the layer's.
+  /// The fused parts of `extra` (ReLUs, residuals, upsampling) apply; stride and pad are the
+  /// layer's.
   Tensor operator()(const Tensor& x, Conv2dOptions extra = {}) const {
     extra.stride = stride;
     extra.pad = pad;

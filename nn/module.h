@@ -31,13 +31,16 @@ inline Tensor published_view(const Tensor& parameter, AxisOrder order) {
   switch (order) {
     case AxisOrder::as_published: return parameter;
     case AxisOrder::conv: return parameter.transpose(1, 3).transpose(2, 3);
-    case AxisOrder::conv_transpose: return parameter.transpose(0, 3).transpose(1, 2).transpose(2, 3);
+    case AxisOrder::conv_transpose:
+      return parameter.transpose(0, 3).transpose(1, 2).transpose(2, 3);
   }
   fail("published_view: unknown order ", int(order));
 }
 
 template <class M>
-concept Module = requires(M& m) { M::parts(m, [](std::string_view, auto&, auto...) {}); };
+concept Module = requires(M& m) {
+  M::parts(m, [](std::string_view, auto&, auto...) {});
+};
 
 namespace detail {
 
@@ -92,17 +95,15 @@ void for_each_module(auto& module, auto&& f) {
 /// Number of elements of all parameters.
 int64_t parameter_count(const auto& module) {
   int64_t count = 0;
-  for_each_parameter(module, [&](const std::string&, const Tensor& t, AxisOrder) {
-    count += t.numel();
-  });
+  for_each_parameter(module,
+                     [&](const std::string&, const Tensor& t, AxisOrder) { count += t.numel(); });
   return count;
 }
 
 /// Makes every parameter a leaf that collects its gradient.
 void require_grad(auto& module, bool on = true) {
-  for_each_parameter(module, [&](const std::string&, Tensor& t, AxisOrder) {
-    t.set_requires_grad(on);
-  });
+  for_each_parameter(module,
+                     [&](const std::string&, Tensor& t, AxisOrder) { t.set_requires_grad(on); });
 }
 
 }  // namespace fathom

@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.."
 
 scripts/install_packages.sh
 build=build/release
-scripts/build.sh release fathom fathom_tools
+cmake --preset release >/dev/null
+cmake --build --preset release --target fathom fathom_tools | tail -n 1
 
 out=${OUT:-out/demo}
 mkdir -p "$out"

@@ -261,9 +261,9 @@ static std::vector<int64_t> taps_of(const Archive& archive) {
   while (at < end) {
     int64_t index = 0;
     const auto [next, error] = std::from_chars(at, end, index);
-    check(error == std::errc() && index >= first && (next == end || *next == ',') &&
-              taps.size() < 16,
-          archive.path, ": ", where, " is ", shown(*text), ", expected numbers from ", first, " up");
+    check(
+        error == std::errc() && index >= first && (next == end || *next == ',') && taps.size() < 16,
+        archive.path, ": ", where, " is ", shown(*text), ", expected numbers from ", first, " up");
     taps.push_back(index - first);
     at = next == end ? end : next + 1;
   }

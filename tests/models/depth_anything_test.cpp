@@ -46,7 +46,7 @@ struct Intermediates {
 };
 
 void check_tokens(const Tensor& tokens, const Intermediates& golden) {
-  const auto four = [](const Tensor& row, const double (&expected)[4]) {
+  const auto four = [](const Tensor& row, const double(&expected)[4]) {
     CHECK(close(row.narrow(2, 0, 4), expected, {.absolute = kGolden}));
   };
   four(tokens.narrow(1, 0, 1), golden.cls);

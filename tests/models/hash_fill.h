@@ -17,7 +17,8 @@ double hash_value(std::string_view name, uint64_t j);
 /// keeps the last ReLU open, 0 in the metric one).
 void fill_with_hash(DepthAnything& model, double tail_bias);
 
-/// [1, H, W, 3] with element j of the published order [1, 3, H, W] set to 2 * hash_value("input", j).
+/// [1, H, W, 3] with element j of the published order [1, 3, H, W] set to 2 * hash_value("input",
+/// j).
 Tensor hash_input(int64_t H, int64_t W, DType dtype = DType::f32);
 
 /// hash_value("loss", j) in row-major order: weights that make a scalar loss of a depth map.

@@ -29,7 +29,8 @@ static std::vector<fs::path> images_in(const fs::path& folder) {
        it.increment(error))
     if (it->is_regular_file() && looks_like_image(it->path())) found.push_back(it->path());
   check(!error, folder.string(), ": cannot list the folder: ", error.message());
-  check(!found.empty(), folder.string(), ": no image in this folder (.jpg .png .bmp .tga .ppm .pgm)");
+  check(!found.empty(), folder.string(),
+        ": no image in this folder (.jpg .png .bmp .tga .ppm .pgm)");
   std::sort(found.begin(), found.end());
   return found;
 }

@@ -52,8 +52,7 @@ static void check_finite(const FloatMap& depth, const fs::path& photo) {
 
 std::vector<fs::path> write_outputs(const OutputOptions& options, const OutputSource& source,
                                     const fs::path& stem, const fs::path& photo_path,
-                                    const Image8& photo, ImageSize network,
-                                    const FloatMap& depth) {
+                                    const Image8& photo, ImageSize network, const FloatMap& depth) {
   check_finite(depth, photo_path);
   const bool metric = source.kind == DepthKind::metric;
   const Range range = finite_range(depth);
@@ -94,10 +93,11 @@ std::vector<fs::path> write_outputs(const OutputOptions& options, const OutputSo
       case OutputFormat::side: {
         const Image8 picture = colorize(depth, range.low, range.high, colors);
         const bool side = format == OutputFormat::side;
-        const fs::path path = target(
-            side ? "_side.png" : "_color.png",
-            {{"format", side ? "side" : "color"}, {"colormap", name_of(colors)},
-             {"low", range.low}, {"high", range.high}});
+        const fs::path path =
+            target(side ? "_side.png" : "_color.png", {{"format", side ? "side" : "color"},
+                                                       {"colormap", name_of(colors)},
+                                                       {"low", range.low},
+                                                       {"high", range.high}});
         write_png(path, side ? side_by_side(photo, picture) : picture);
         break;
       }
@@ -119,8 +119,9 @@ std::vector<fs::path> write_outputs(const OutputOptions& options, const OutputSo
       {"files", files},
       {"model", source.model},
       {"max_depth_m", metric ? Json(source.max_depth_m) : Json(nullptr)},
-      {"weights", {{"file", fs::path(source.weights_path).filename().string()},
-                   {"xxh3_128", source.weights_hash}}},
+      {"weights",
+       {{"file", fs::path(source.weights_path).filename().string()},
+        {"xxh3_128", source.weights_hash}}},
       {"network_input", {{"height", network.height}, {"width", network.width}}},
       {"dtype", source.dtype},
       {"device", source.device},

@@ -21,12 +21,12 @@ OutputFormat output_format(const std::string& name);
 
 /// What the sidecar says about where a map comes from.
 struct OutputSource {
-  std::string model;          // "Depth Anything V2 S"
+  std::string model;  // "Depth Anything V2 S"
   int version = 2;
   DepthKind kind = DepthKind::relative;
   double max_depth_m = 1;
   std::string weights_path;
-  std::string weights_hash;   // XXH3 128 of the file
+  std::string weights_hash;  // XXH3 128 of the file
   std::string dtype, device;
 };
 

@@ -32,20 +32,23 @@ int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype,
   const int64_t decoder = D * (c[0] + c[1] + c[2] + c[3]) + 16 * c[0] * c[0] + 4 * c[1] * c[1] +
                           9 * c[3] * c[3] + 9 * F * (c[0] + c[1] + c[2] + c[3]) +
                           4 * (F * F + 4 * 9 * F * F) + 9 * F * F / 2 + 9 * 16 * F;
-  const int64_t weights = e.layers * (block + 15 * D) + (3 * 14 * 14 + e.table * e.table) * D + decoder;
+  const int64_t weights =
+      e.layers * (block + 15 * D) + (3 * 14 * 14 + e.table * e.table) * D + decoder;
 
   // Elements alive at once. Encoder: x, its norm, the feed-forward's hidden layer and result, and
   // the taps so far; attention stays below that. Decoder, on its finest level: the map enlarged
-  // four times, as blocks and in order, beside the path; then a residual unit's lateral, path, inner
-  // map and result; then the last stage.
+  // four times, as blocks and in order, beside the path; then a residual unit's lateral, path,
+  // inner map and result; then the last stage.
   const int64_t hidden = (e.swiglu ? 3 : 1) * e.hidden;
   const int64_t encoder = N * (3 * D + std::max(hidden, 4 * D)) + 4 * P * D;
   const int64_t reassemble = P * (D + 32 * c[0] + 16 * F);
   const int64_t fusion = 4 * 16 * P * F;
   const int64_t tail = 16 * P * F + 32 * P * F + 196 * P;
   const int64_t image = 3 * 196 * P;
+  constexpr int64_t kSmall =
+      1 << 20;  // packing rounds weights up to whole panels; the table resized
   const int64_t activations = batch * std::max({encoder, reassemble, fusion, tail});
-  return (weights + activations) * size_of(dtype) + batch * image * (4 + size_of(dtype));
+  return (weights + activations) * size_of(dtype) + batch * image * (4 + size_of(dtype)) + kSmall;
 }
 
 InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnythingConfig& config,
@@ -66,8 +69,7 @@ InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnyth
             H * W / 2);
       const auto key = std::pair(H, W);
       const auto it = open.find(key);
-      const int64_t together =
-          it == open.end() ? 1 : int64_t(plan.batches[it->second].size()) + 1;
+      const int64_t together = it == open.end() ? 1 : int64_t(plan.batches[it->second].size()) + 1;
       const int64_t bytes = estimate_inference_bytes(config, dtype, together, planned.network);
       const bool fits = together <= batch && (limit == 0 || bytes <= limit);
       if (it == open.end() || !fits) {

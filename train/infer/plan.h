@@ -13,10 +13,10 @@ namespace fathom {
 
 /// How photos become network inputs.
 struct InputOptions {
-  int size = 518;                          // target of the shorter side, in pixels
+  int size = 518;  // target of the shorter side, in pixels
   SizeRule rule = SizeRule::lower_bound;
-  int64_t max_pixels = 0;                  // a larger network input is scaled down to it; 0: never
-  int64_t memory_limit_bytes = 0;          // estimated peak above it: refused; 0: no limit
+  int64_t max_pixels = 0;          // a larger network input is scaled down to it; 0: never
+  int64_t memory_limit_bytes = 0;  // estimated peak above it: refused; 0: no limit
   ImageOptions decode = {};
 };
 

@@ -138,6 +138,7 @@ TEMPLATE_TEST_CASE("conv3x3: enlarges its input on the way", "", float, double, 
   using T = TestType;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
+  const bool relu = GENERATE(false, true);
   struct Resize {
     int64_t h, w, H, W, C;
   };
@@ -147,11 +148,11 @@ TEMPLATE_TEST_CASE("conv3x3: enlarges its input on the way", "", float, double, 
                                      {7, 1, 3, 2, 5},
                                      {19, 37, 37, 74, 7},
                                      {6, 300, 11, 519, 33}}) {
-    CAPTURE(name_of(isa), h, w, H, W, C);
+    CAPTURE(name_of(isa), h, w, H, W, C, relu);
     const int64_t B = 2, OC = 9;
     Matrix<T> x(B * h * w, C, 0, 1), weight(OC, 9 * C, 0, 2), y(B * H * W, OC, 0, 3);
     const auto packed_weight = packed(weight, C, ConvUse::forward);
-    conv3x3<T>({.x = {.map = x.data(), .height = h, .width = w, .channels = C},
+    conv3x3<T>({.x = {.map = x.data(), .height = h, .width = w, .channels = C, .relu = relu},
                 .weight = packed_weight.data(),
                 .y = y.data(),
                 .B = B,
@@ -160,7 +161,7 @@ TEMPLATE_TEST_CASE("conv3x3: enlarges its input on the way", "", float, double, 
                 .OC = OC,
                 .epilogue = {},
                 .head = {}});
-    const Input<T> input{x, h, w, H, W};
+    const Input<T> input{x, h, w, H, W, relu};
     // An interpolated value has the size of the values around it: bound by those of all inputs.
     double largest = 0;
     for (int64_t p = 0; p < x.rows; ++p)

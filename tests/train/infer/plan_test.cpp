@@ -51,9 +51,9 @@ TEST_CASE("infer plan: photos of one network size share batches") {
 
 TEST_CASE("infer plan: unreadable photos are refused and the rest goes on") {
   const Photos photos;
-  const InferPlan plan = plan_inference({{photos.root / "absent.ppm", "absent"},
-                                         photos.add("a.ppm", 48, 64)},
-                                        kS, DType::f32, 1, {.size = 56});
+  const InferPlan plan =
+      plan_inference({{photos.root / "absent.ppm", "absent"}, photos.add("a.ppm", 48, 64)}, kS,
+                     DType::f32, 1, {.size = 56});
   REQUIRE(plan.refused.size() == 1);
   CHECK_THAT(plan.refused[0].reason, Catch::Contains("absent.ppm"));
   CHECK(plan.batches.size() == 1);
@@ -61,13 +61,14 @@ TEST_CASE("infer plan: unreadable photos are refused and the rest goes on") {
 
 TEST_CASE("infer plan: a photo beyond the memory limit is refused with numbers and a remedy") {
   const Photos photos;
-  const std::vector<InferInput> inputs{photos.add("long.ppm", 10, 1000), photos.add("ok.ppm", 48, 64)};
+  const std::vector<InferInput> inputs{photos.add("long.ppm", 10, 1000),
+                                       photos.add("ok.ppm", 48, 64)};
   const InferPlan plan = plan_inference(inputs, kS, DType::f32, 1,
                                         {.size = 140, .memory_limit_bytes = int64_t(200) << 20});
   REQUIRE(plan.refused.size() == 1);
-  CHECK_THAT(plan.refused[0].reason,
-             Catch::Contains("140 x 14000") && Catch::Contains("MiB") &&
-                 Catch::Contains("--size") && Catch::Contains("--max-pixels"));
+  CHECK_THAT(plan.refused[0].reason, Catch::Contains("140 x 14000") && Catch::Contains("MiB") &&
+                                         Catch::Contains("--size") &&
+                                         Catch::Contains("--max-pixels"));
   CHECK(plan.batches.size() == 1);
 }
 
@@ -86,8 +87,8 @@ TEST_CASE("infer plan: batches are split to fit the memory limit") {
 }
 
 TEST_CASE("infer plan: the estimate bounds the measured peak") {
-  const auto [height, width, batch] = GENERATE(
-      table<int64_t, int64_t, int64_t>({{70, 98, 1}, {518, 518, 1}, {140, 280, 3}}));
+  const auto [height, width, batch] =
+      GENERATE(table<int64_t, int64_t, int64_t>({{70, 98, 1}, {518, 518, 1}, {140, 280, 3}}));
   const DType dtype = GENERATE(DType::f32, DType::bf16);
   CAPTURE(height, width, batch, dtype);
   const NoGrad no_grad;
