@@ -35,20 +35,20 @@ int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype,
   const int64_t weights =
       e.layers * (block + 15 * D) + (3 * 14 * 14 + e.table * e.table) * D + decoder;
 
-  // Elements alive at once. Encoder: x, its norm, the feed-forward's hidden layer and result, and
-  // the taps so far; attention stays below that. Decoder, on its finest level: the map enlarged
-  // four times, as blocks and in order, beside the path; then a residual unit's lateral, path,
-  // inner map and result; then the last stage.
+  // Elements alive at once. Encoder: x, its norm and a result, beside the feed-forward's hidden
+  // layer or attention's q, k, v with keys and values packed; and the taps so far. Decoder, on its
+  // finest level: the map enlarged four times, as blocks and in order, beside the path; then a
+  // residual unit's lateral, path, inner map and result; then the last stage.
   const int64_t hidden = (e.swiglu ? 3 : 1) * e.hidden;
-  const int64_t encoder = N * (3 * D + std::max(hidden, 4 * D)) + 4 * P * D;
+  const int64_t encoder = N * (3 * D + std::max(hidden, 6 * D)) + 4 * P * D;
   const int64_t reassemble = P * (D + 32 * c[0] + 16 * F);
   const int64_t fusion = 4 * 16 * P * F;
   const int64_t tail = 16 * P * F + 32 * P * F + 196 * P;
   const int64_t image = 3 * 196 * P;
-  constexpr int64_t kSmall =
-      1 << 20;  // packing rounds weights up to whole panels; the table resized
+  // Strips of the threads, weights rounded up to whole panels, the resized position table.
+  constexpr int64_t kScratch = 4 << 20;
   const int64_t activations = batch * std::max({encoder, reassemble, fusion, tail});
-  return (weights + activations) * size_of(dtype) + batch * image * (4 + size_of(dtype)) + kSmall;
+  return (weights + activations) * size_of(dtype) + batch * image * (4 + size_of(dtype)) + kScratch;
 }
 
 InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnythingConfig& config,
