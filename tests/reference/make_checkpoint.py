@@ -23,7 +23,8 @@ DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 def metadata(config, version):
-    meta = {"fathom.model": f"vit{config.size}", "fathom.version": str(version),
+    meta = {"fathom.model": f"vit{config.size}", "fathom.version": f"v{version}",
+            "fathom.kind": "metric" if config.metric else "relative",
             "fathom.taps": ",".join(map(str, config.taps))}
     if config.metric:
         meta["fathom.max_depth"] = f"{config.max_depth:g}"

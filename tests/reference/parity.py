@@ -320,7 +320,7 @@ def check_info(report, engine, work):
     for size, parameters, tensors in (("s", 24785089, 239), ("b", 97470785, 239)):
         checkpoint = Checkpoint(work, da.config(size), f"{V2}{size}.pth")
         info = json.loads(engine.run(engine.fathom, "info", "--json", checkpoint.path))
-        counts = (info["parameters"], info["tensors"])
+        counts = (info["model"]["parameters"], len(info["tensors"]))
         report.check(f"info V2-{size.upper()}", counts == (parameters, tensors), f"{counts}")
 
 
