@@ -44,11 +44,11 @@ int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype,
   const int64_t reassemble = P * (D + 32 * c[0] + 16 * F);
   const int64_t fusion = 4 * 16 * P * F;
   const int64_t tail = 16 * P * F + 32 * P * F + 196 * P;
-  const int64_t image = 3 * 196 * P;
+  const int64_t image = 3 * 196 * P;  // in f32 for this batch and the next, and in dtype
   // Strips of the threads, weights rounded up to whole panels, the resized position table.
   constexpr int64_t kScratch = 4 << 20;
   const int64_t activations = batch * std::max({encoder, reassemble, fusion, tail});
-  return (weights + activations) * size_of(dtype) + batch * image * (4 + size_of(dtype)) + kScratch;
+  return (weights + activations) * size_of(dtype) + batch * image * (8 + size_of(dtype)) + kScratch;
 }
 
 InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnythingConfig& config,
