@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/stream.h"
+
 namespace fathom {
 
 /// Bytes handed out by an allocator, at this moment and at most so far.
@@ -35,6 +37,13 @@ void set_limit(int64_t bytes);
 void enable_guards(bool on = true);
 /// Throws Error naming the first block whose guard band was overwritten.
 void check_guards();
+
+// The same by stream, for Storage; on a CUDA device in the order of the stream, see
+// core/cuda/allocator.h.
+inline std::byte* allocate(CpuStream, int64_t bytes, int64_t) { return allocate(bytes); }
+inline void release(CpuStream, std::byte* block) noexcept { release(block); }
+std::byte* allocate(CudaStream, int64_t bytes, int64_t element_bytes);
+void release(CudaStream, std::byte* block) noexcept;
 
 }  // namespace allocator
 }  // namespace fathom

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/elements.h"
 #include "core/parallel.h"
 
 namespace fathom {
@@ -200,8 +201,14 @@ Tensor checkpoint(const std::function<Tensor(std::span<const Tensor>)>& f,
 
 void add_in_place(Tensor& a, const Tensor& b_in) {
   const Tensor b = b_in.contiguous();
-  check(a.is_contiguous() && a.shape() == b.shape() && a.dtype() == b.dtype(),
-        "add_in_place: ", a.dtype(), " ", a.shape(), " and ", b.dtype(), " ", b.shape());
+  check(a.is_contiguous() && a.shape() == b.shape() && a.dtype() == b.dtype() &&
+            a.device() == b.device(),
+        "add_in_place: ", a.dtype(), " ", a.shape(), " on ", a.device(), " and ", b.dtype(), " ",
+        b.shape(), " on ", b.device());
+  visit_stream(a.device(), [&](auto stream) { kernels::add_in_place(stream, b, a); });
+}
+
+void kernels::add_in_place(CpuStream, const Tensor& b, Tensor& a) {
   visit_float(a.dtype(), [&]<class T>(Tag<T>) {
     using Acc = acc_t<T>;
     T* pa = a.data<T>();

@@ -7,10 +7,11 @@
 
 namespace fathom {
 
-// Fills x four elements a Philox block; `four` turns a block into four floats.
+// Fills x four elements a Philox block; `four` turns a block into four floats. Drawn here and
+// moved: random weights are made once, and the bits are the same on every device.
 template <class Four>
 static Tensor fill(const Shape& shape, Generator& generator, TensorOptions options, Four four) {
-  Tensor x = empty(shape, options);
+  Tensor x = empty(shape, {options.dtype});
   const int64_t n = x.numel(), blocks = ceil_div(n, 4);
   const Generator start = generator;
   visit_float(options.dtype, [&]<class T>(Tag<T>) {
@@ -25,7 +26,7 @@ static Tensor fill(const Shape& shape, Generator& generator, TensorOptions optio
     });
   });
   generator.position += uint64_t(blocks);
-  return x;
+  return x.to(options.device);
 }
 
 static void four_normals(const Philox4& block, float* values) {

@@ -2,20 +2,14 @@
 
 #include <cstring>
 
+#include "core/elements.h"
 #include "core/parallel.h"
 
 namespace fathom {
 namespace {
 
-// Index space of a copy: axes that are adjacent in both tensors are merged, so that a contiguous
-// copy becomes one row.
-struct Plan {
-  Shape extents;
-  Strides from, to;
-};
-
-Plan plan_copy(const Tensor& from, const Tensor& to) {
-  Plan plan;
+CopyPlan plan_copy(const Tensor& from, const Tensor& to) {
+  CopyPlan plan;
   for (int axis = 0; axis < from.rank(); ++axis) {
     const int64_t extent = from.shape()[axis];
     if (extent == 1) continue;
@@ -40,7 +34,7 @@ Plan plan_copy(const Tensor& from, const Tensor& to) {
 }
 
 template <class From, class To>
-void copy_rows(const Plan& plan, const From* from, To* to) {
+void copy_rows(const CopyPlan& plan, const From* from, To* to) {
   const int inner = plan.extents.rank() - 1;
   const int64_t length = plan.extents[inner], a = plan.from[inner], b = plan.to[inner];
   int64_t rows = 1;
@@ -72,7 +66,13 @@ void copy_rows(const Plan& plan, const From* from, To* to) {
 }  // namespace
 
 void strided_copy(const Tensor& from, Tensor& to) {
-  const Plan plan = plan_copy(from, to);
+  check(from.device() == to.device(), "a copy from ", from.device(), " to ", to.device(),
+        " must be spelled to()");
+  visit_stream(to.device(),
+               [&](auto stream) { kernels::copy_elements(stream, plan_copy(from, to), from, to); });
+}
+
+void kernels::copy_elements(CpuStream, const CopyPlan& plan, const Tensor& from, Tensor& to) {
   visit_any(from.dtype(), [&]<class From>(Tag<From>) {
     visit_any(to.dtype(), [&]<class To>(Tag<To>) {
       copy_rows<From, To>(plan, from.data<From>(), to.data<To>());

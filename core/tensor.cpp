@@ -2,16 +2,16 @@
 
 #include "core/allocator.h"
 #include "core/autograd.h"
+#include "core/elements.h"
 #include "core/parallel.h"
 #include "core/strided_copy.h"
 
 namespace fathom {
 
-std::shared_ptr<Storage> Storage::allocate(int64_t bytes, Device device) {
-  check(device.type == Device::Type::cpu, "cannot allocate on ", device,
-        ": this build has no CUDA kernels");
+std::shared_ptr<Storage> Storage::allocate(int64_t bytes, Device device, int64_t element_bytes) {
   std::shared_ptr<Storage> storage(new Storage);
-  storage->data_ = allocator::allocate(bytes);
+  storage->data_ = visit_stream(
+      device, [&](auto stream) { return allocator::allocate(stream, bytes, element_bytes); });
   storage->bytes_ = bytes;
   storage->device_ = device;
   return storage;
@@ -27,7 +27,8 @@ std::shared_ptr<Storage> Storage::borrow(std::span<const std::byte> bytes,
 }
 
 Storage::~Storage() {
-  if (data_ && !owner_) allocator::release(data_);
+  if (!data_ || owner_) return;
+  visit_stream(device_, [&](auto stream) { allocator::release(stream, data_); });
 }
 
 Tensor Tensor::over(std::shared_ptr<Storage> storage, const Shape& shape, const Strides& strides,
@@ -59,40 +60,35 @@ bool Tensor::is_contiguous() const {
   return true;
 }
 
-void Tensor::check_access(DType dtype, bool write) const {
+void Tensor::check_access(DType dtype, Device::Type type, bool write) const {
   check(defined(), "data(): the tensor is undefined");
   check(dtype == state_->dtype, "data(): the tensor holds ", state_->dtype, ", not ", dtype);
   check(state_->layout == Layout::strided, "data(): the tensor is packed for another op");
-  check(device().type == Device::Type::cpu, "data(): the tensor lives on ", device(),
-        "; move it with to(kCpu)");
+  check(device().type == type, "data(): the tensor lives on ", device(), "; move it with to(",
+        type == Device::Type::cpu ? "kCpu" : "a CUDA device", ")");
   check(!write || !state_->storage->read_only(),
         "data(): the tensor is a mapped file and cannot be written; clone() it");
 }
 
 double Tensor::item() const {
   check(numel() == 1, "item(): expected one element, got shape ", shape());
-  return visit_any(dtype(), [&]<class T>(Tag<T>) { return cast<double>(*data<T>()); });
+  const Tensor here = detach().to(kCpu);
+  return visit_any(dtype(), [&]<class T>(Tag<T>) { return cast<double>(*here.data<T>()); });
 }
 
 // ---- making tensors
 
 Tensor empty(const Shape& shape, TensorOptions options) {
   const int64_t bytes = shape.numel() * size_of(options.dtype);
-  return Tensor::over(Storage::allocate(bytes, options.device), shape, contiguous_strides(shape), 0,
-                      options.dtype);
+  return Tensor::over(Storage::allocate(bytes, options.device, size_of(options.dtype)), shape,
+                      contiguous_strides(shape), 0, options.dtype);
 }
 
 Tensor empty_like(const Tensor& x) { return empty(x.shape(), x.options()); }
 
 Tensor full(const Shape& shape, double value, TensorOptions options) {
   Tensor x = empty(shape, options);
-  visit_any(options.dtype, [&]<class T>(Tag<T>) {
-    T* data = x.data<T>();
-    const T v = cast<T>(value);
-    parallel_for(x.numel(), 1 << 16, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) data[i] = v;
-    });
-  });
+  visit_stream(options.device, [&](auto stream) { kernels::fill(stream, value, x); });
   return x;
 }
 
@@ -101,12 +97,12 @@ Tensor zeros(const Shape& shape, TensorOptions options) { return full(shape, 0, 
 Tensor from_values(const Shape& shape, std::span<const double> values, TensorOptions options) {
   check(int64_t(values.size()) == shape.numel(), "from_values: ", values.size(),
         " values for shape ", shape);
-  Tensor x = empty(shape, options);
+  Tensor x = empty(shape, {options.dtype});
   visit_any(options.dtype, [&]<class T>(Tag<T>) {
     T* data = x.data<T>();
     for (size_t i = 0; i < values.size(); ++i) data[i] = cast<T>(values[i]);
   });
-  return x;
+  return x.to(options.device);
 }
 
 Tensor from_values(const Shape& shape, std::initializer_list<double> values,
@@ -119,7 +115,7 @@ void copy_values(const Tensor& from, Tensor& to) {
         to.shape());
   check(!needs_grad(to) || !grad_enabled(),
         "copy_values: writes to a tensor on the tape; use NoGrad");
-  strided_copy(from, to);
+  strided_copy(from.detach().to(to.device()), to);
 }
 
 // ---- views and copies, each with its adjoint
@@ -182,9 +178,15 @@ Tensor Tensor::to(DType dtype) const {
 }
 
 Tensor Tensor::to(Device device) const {
-  check(device == this->device(), "to: cannot move from ", this->device(), " to ", device,
-        ": this build has no CUDA kernels");
-  return *this;
+  if (device == this->device()) return *this;
+  const Tensor x = contiguous();
+  Tensor y = empty(shape(), {dtype(), device});
+  const Device far = device.type == Device::Type::cpu ? this->device() : device;
+  visit_stream(far, [&](auto stream) {
+    if constexpr (std::same_as<decltype(stream), CudaStream>) kernels::transfer(stream, x, y);
+  });
+  return record(y, {*this},
+                [from = this->device()](const Tensor& dy) -> Grads { return {dy.to(from)}; });
 }
 
 Tensor concat(std::span<const Tensor> parts, int axis) {
@@ -218,6 +220,18 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
       begin += length;
     }
     return grads;
+  });
+}
+
+// ---- CPU
+
+void kernels::fill(CpuStream, double value, Tensor& x) {
+  visit_any(x.dtype(), [&]<class T>(Tag<T>) {
+    T* data = x.data<T>();
+    const T v = cast<T>(value);
+    parallel_for(x.numel(), 1 << 16, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) data[i] = v;
+    });
   });
 }
 

@@ -10,13 +10,16 @@
 #include "core/device.h"
 #include "core/dtype.h"
 #include "core/shape.h"
+#include "core/stream.h"
 
 namespace fathom {
 
 /// Bytes on a device, shared by the tensors that view them.
 class Storage {
  public:
-  static std::shared_ptr<Storage> allocate(int64_t bytes, Device device);
+  /// element_bytes: the size of what will be stored; where kernels run on the CPU, in tests, it is
+  /// the unit in which races are found.
+  static std::shared_ptr<Storage> allocate(int64_t bytes, Device device, int64_t element_bytes = 1);
   /// Bytes that belong to somebody else, for example a mapped file; never written to.
   static std::shared_ptr<Storage> borrow(std::span<const std::byte> bytes,
                                          std::shared_ptr<const void> owner);
@@ -73,12 +76,23 @@ class Tensor {
   /// First element. T must be the dtype; CPU only; strided layout only.
   template <class T>
   const T* data() const {
-    check_access(dtype_of<T>(), false);
+    check_access(dtype_of<T>(), Device::Type::cpu, false);
     return reinterpret_cast<const T*>(state_->storage->data()) + state_->offset;
   }
   template <class T>
   T* data() {
-    check_access(dtype_of<T>(), true);
+    check_access(dtype_of<T>(), Device::Type::cpu, true);
+    return reinterpret_cast<T*>(state_->storage->data()) + state_->offset;
+  }
+  /// The same of a tensor on a CUDA device: an address for kernels, which the CPU must not follow.
+  template <class T>
+  const T* device_data() const {
+    check_access(dtype_of<T>(), Device::Type::cuda, false);
+    return reinterpret_cast<const T*>(state_->storage->data()) + state_->offset;
+  }
+  template <class T>
+  T* device_data() {
+    check_access(dtype_of<T>(), Device::Type::cuda, true);
     return reinterpret_cast<T*>(state_->storage->data()) + state_->offset;
   }
   /// The one element of a tensor of one element, as a double. Waits for the device.
@@ -121,7 +135,7 @@ class Tensor {
     std::shared_ptr<Node> node;  // the op that made it, if it is on the tape
   };
   explicit Tensor(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  void check_access(DType dtype, bool write) const;
+  void check_access(DType dtype, Device::Type device, bool write) const;
   std::shared_ptr<State> state_;
 };
 
@@ -152,15 +166,6 @@ requires(std::same_as<Rest, Tensor>&&...) void check_same_type(const char* op, c
           " and ", other.dtype(), " on ", other.device(), "; convert with to()");
   };
   (same(rest), ...);
-}
-
-/// Where work is queued. The CPU has no queue: the type only picks the overload.
-struct CpuStream {};
-
-/// Calls f(CpuStream) for the device of the data. (A build with CUDA kernels adds f(CudaStream).)
-decltype(auto) visit_stream(Device device, auto&& f) {
-  check(device.type == Device::Type::cpu, "no kernels for ", device, " in this build");
-  return f(CpuStream{});
 }
 
 }  // namespace fathom

@@ -17,6 +17,7 @@ Tensor attention(const Tensor& qkv, int64_t heads);
 namespace kernels {  // contiguous tensors; outputs last
 /// lse: [B, heads, T] in the type to compute in, or undefined: the logarithm of each softmax's sum.
 void attention_forward(CpuStream, const Tensor& qkv, int64_t heads, Tensor& y, Tensor& lse);
+void attention_forward(CudaStream, const Tensor& qkv, int64_t heads, Tensor& y, Tensor& lse);
 void attention_backward(CpuStream, const Tensor& qkv, int64_t heads, const Tensor& y,
                         const Tensor& lse, const Tensor& dy, Tensor& dqkv);
 }  // namespace kernels

@@ -10,21 +10,42 @@ Tensor interpolate_bilinear(const Tensor& x_in, int64_t height, int64_t width, b
   check(height >= 1 && width >= 1, "interpolate_bilinear: the target size must be at least 1 x 1, ",
         "but is ", height, " x ", width);
   const Tensor x = x_in.contiguous();
-  const auto axis = [&](int64_t inputs, int64_t outputs) {
-    return x.dtype() == DType::f64 ? linear_taps<double>(inputs, outputs, align_corners)
-                                   : linear_taps<float>(inputs, outputs, align_corners);
-  };
-  const AxisTaps rows = axis(x.dim(1), height), columns = axis(x.dim(2), width);
   Tensor y = empty({x.dim(0), height, width, x.dim(3)}, x.options());
-  visit_stream(x.device(), [&](auto stream) { kernels::resample(stream, x, rows, columns, y); });
+  visit_stream(x.device(),
+               [&](auto stream) { kernels::bilinear_forward(stream, x, align_corners, y); });
 
-  return record(y, {x_in}, [shape = x.shape(), rows, columns](const Tensor& dy) -> Grads {
+  return record(y, {x_in}, [shape = x.shape(), align_corners](const Tensor& dy) -> Grads {
     Tensor dx = empty(shape, dy.options());
-    visit_stream(dy.device(), [&](auto stream) {
-      kernels::resample(stream, dy, transposed(rows), transposed(columns), dx);
+    visit_stream(dy.device(), [&](CpuStream stream) {
+      kernels::bilinear_backward(stream, dy, align_corners, dx);
     });
     return {dx};
   });
+}
+
+// ---- CPU
+
+struct MapTaps {
+  AxisTaps rows, columns;
+};
+
+static MapTaps taps_of(const Tensor& x, const Tensor& y, bool align_corners) {
+  const auto axis = [&](int i) {
+    return x.dtype() == DType::f64 ? linear_taps<double>(x.dim(i), y.dim(i), align_corners)
+                                   : linear_taps<float>(x.dim(i), y.dim(i), align_corners);
+  };
+  return {axis(1), axis(2)};
+}
+
+void kernels::bilinear_forward(CpuStream stream, const Tensor& x, bool align_corners, Tensor& y) {
+  const MapTaps taps = taps_of(x, y, align_corners);
+  resample(stream, x, taps.rows, taps.columns, y);
+}
+
+void kernels::bilinear_backward(CpuStream stream, const Tensor& dy, bool align_corners,
+                                Tensor& dx) {
+  const MapTaps taps = taps_of(dx, dy, align_corners);
+  resample(stream, dy, transposed(taps.rows), transposed(taps.columns), dx);
 }
 
 }  // namespace fathom

@@ -30,6 +30,11 @@ __device__ Taps taps(Axis axis, int i, int size) {
   return {first, min(first + 1, size - 1), at - static_cast<float>(first)};
 }
 
+// An exact hit is a copy, even beside an infinity.
+__device__ float blend(float first, float second, float weight) {
+  return weight == 0.0f ? first : first * (1.0f - weight) + second * weight;
+}
+
 template <class T, int kWide>
 __global__ void __launch_bounds__(kThreads)
     bilinear_kernel(const T* __restrict__ x, T* __restrict__ y, int H, int W, int C, int width,
@@ -54,9 +59,9 @@ __global__ void __launch_bounds__(kThreads)
   float result[kWide];
 #pragma unroll
   for (int k = 0; k < kWide; ++k) {
-    const float top = upper_left[k] * (1.0f - right.weight) + upper_right[k] * right.weight;
-    const float bottom = lower_left[k] * (1.0f - right.weight) + lower_right[k] * right.weight;
-    result[k] = top * (1.0f - down.weight) + bottom * down.weight;
+    const float top = blend(upper_left[k], upper_right[k], right.weight);
+    const float bottom = blend(lower_left[k], lower_right[k], right.weight);
+    result[k] = blend(top, bottom, down.weight);
   }
   store(y, result);
 }

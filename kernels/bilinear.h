@@ -13,4 +13,11 @@ namespace fathom {
 /// Throws  Error if x is not a map or a size is below 1.
 Tensor interpolate_bilinear(const Tensor& x, int64_t height, int64_t width, bool align_corners);
 
+namespace kernels {  // contiguous maps [B, H, W, C]; outputs last
+void bilinear_forward(CpuStream, const Tensor& x, bool align_corners, Tensor& y);
+void bilinear_forward(CudaStream, const Tensor& x, bool align_corners, Tensor& y);
+/// The adjoint: dy has the size of y, dx that of x.
+void bilinear_backward(CpuStream, const Tensor& dy, bool align_corners, Tensor& dx);
+}  // namespace kernels
+
 }  // namespace fathom

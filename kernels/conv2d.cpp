@@ -76,7 +76,7 @@ Im2col columns_of(const Tensor& x, const Shape& weight, int64_t stride, int64_t 
 
 Tensor make_columns(const Im2col& shape, const Tensor& x) {
   Tensor columns = empty({shape.rows(), shape.columns()}, x.options());
-  visit_stream(x.device(), [&](auto stream) { kernels::im2col(stream, shape, x, columns); });
+  visit_stream(x.device(), [&](CpuStream stream) { kernels::im2col(stream, shape, x, columns); });
   return columns;
 }
 
@@ -198,7 +198,8 @@ Grads product_gradients(const Saved& s, const Tensor& dy) {
                     .epilogue = {}});
       dx = direct ? rows : empty_like(s.x);
       if (!direct)
-        visit_stream(dx.device(), [&](auto stream) { kernels::col2im(stream, shape, rows, dx); });
+        visit_stream(dx.device(),
+                     [&](CpuStream stream) { kernels::col2im(stream, shape, rows, dx); });
     }
     if (s.need_w) {
       const Tensor rows = direct ? s.x : make_columns(shape, s.x);
@@ -224,7 +225,8 @@ Grads gradients(const Saved& s, const Tensor& dy_in) {
   Tensor dy = dy_in;
   if (s.y.defined() && (!direct || s.has_bias)) {  // the bias needs the masked gradient too
     dy = empty_like(dy_in);
-    visit_stream(dy.device(), [&](auto stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
+    visit_stream(dy.device(),
+                 [&](CpuStream stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
   }
   Grads grads = direct ? direct_gradients(s, dy) : product_gradients(s, dy);
   if (s.has_bias)

@@ -68,7 +68,7 @@ static Tensor blocks_to_map(const Tensor& blocks_in, const Tensor& bias_in, cons
                   if (has_bias) {
                     db = empty({n.O}, dy.options());
                     visit_stream(dy.device(),
-                                 [&](auto stream) { kernels::column_sum(stream, dy, db); });
+                                 [&](CpuStream stream) { kernels::column_sum(stream, dy, db); });
                   }
                   return {to_blocks(dy, n).view(shape), db};
                 });

@@ -18,6 +18,8 @@ namespace kernels {  // contiguous tensors; outputs last
 /// mean and rstd: [rows] in the type to compute in, or undefined.
 void layer_norm_forward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
                         double eps, Tensor& y, Tensor& mean, Tensor& rstd);
+void layer_norm_forward(CudaStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        double eps, Tensor& y, Tensor& mean, Tensor& rstd);
 void layer_norm_backward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& mean,
                          const Tensor& rstd, const Tensor& dy, Tensor& dx, Tensor& dweight,
                          Tensor& dbias);

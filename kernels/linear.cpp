@@ -203,7 +203,7 @@ Tensor linear_gelu(const Tensor& x_in, const Tensor& weight_in, const Tensor& bi
                 [x, weight = weight_in.contiguous(), bias, sums, need_x = needs_grad(x_in),
                  need_w = needs_grad(weight_in)](const Tensor& dy) {
                   Tensor dsums = empty_like(sums);
-                  visit_stream(dy.device(), [&](auto stream) {
+                  visit_stream(dy.device(), [&](CpuStream stream) {
                     kernels::gelu_backward(stream, sums, dy, dsums);
                   });
                   return plain_gradients(dsums, x, weight, bias, need_x, need_w);

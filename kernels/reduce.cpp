@@ -13,7 +13,7 @@ namespace fathom {
 static Tensor scaled_sum(const Tensor& x_in, double factor) {
   const Tensor x = x_in.contiguous();
   Tensor y = empty({}, x.options());
-  visit_stream(x.device(), [&](auto stream) { kernels::sum(stream, x, factor, y); });
+  visit_stream(x.device(), [&](CpuStream stream) { kernels::sum(stream, x, factor, y); });
   return record(y, {x_in}, [shape = x.shape(), factor](const Tensor& dy) -> Grads {
     return {full(shape, dy.item() * factor, dy.options())};
   });

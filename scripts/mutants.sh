@@ -58,7 +58,7 @@ first not clamped            | kernels/bilinear.cu | same | cuda bilinear* | s/f
 guard of the row off by one  | kernels/bilinear.cu | same | cuda bilinear* | s/i >= int64_t\(width\)/i > int64_t(width)/
 width taken for height       | kernels/bilinear.cu | same | cuda bilinear* | s/taps\(horizontal, column, W\)/taps(horizontal, column, H)/
 half a pixel forgotten       | kernels/bilinear.cu | same | cuda bilinear* | s/0\.5f\}/0.0f}/
-weights swapped              | kernels/bilinear.cu | same | cuda bilinear* | s/top \* \(1.0f - down.weight\)/top * down.weight/
+weights swapped              | kernels/bilinear.cu | same | cuda bilinear* | s/first \* \(1.0f - weight\)/first * weight/
 images not apart             | kernels/bilinear.cu | same | cuda bilinear* | s/blockIdx.z\) \* H \* W \* C \+ c/blockIdx.z) * H * W + c/
 corners not aligned          | kernels/bilinear.cu | same | cuda bilinear* | s/\(from - 1\)/(from)/
 unaligned pixels as vectors  | kernels/bilinear.cu | same | cuda bilinear* | s/if \(is_vectorised\(x, C\).*/if (C > 2)/

@@ -6,11 +6,29 @@
 #include <iostream>
 #include <sstream>
 
+#include "core/cuda.h"
 #include "core/strided_copy.h"
 
 namespace fathom {
 
-std::vector<Device> test_devices() { return {kCpu}; }
+std::vector<Device> test_devices() {
+  std::vector<Device> devices{kCpu};
+  if (!cuda_devices().empty()) devices.push_back({Device::Type::cuda, 0});
+  return devices;
+}
+
+std::vector<TensorOptions> test_options(std::initializer_list<DType> dtypes) {
+  std::vector<TensorOptions> options;
+  for (const Device device : test_devices())
+    for (const DType dtype : dtypes)
+      if (device.type == Device::Type::cpu || dtype != DType::f64)
+        options.push_back({dtype, device});
+  return options;
+}
+
+std::ostream& operator<<(std::ostream& out, const TensorOptions& options) {
+  return out << options.dtype << " on " << options.device;
+}
 
 Tensor random_tensor(const Shape& shape, TensorOptions options, uint64_t seed) {
   Generator generator{seed};
@@ -29,7 +47,7 @@ Tensor strided_copy_of(const Tensor& x) {
 }
 
 std::vector<double> values(const Tensor& x) {
-  const Tensor c = x.detach().contiguous();
+  const Tensor c = x.detach().to(kCpu).contiguous();
   std::vector<double> result(size_t(c.numel()));
   visit_any(c.dtype(), [&]<class T>(Tag<T>) {
     const T* data = c.data<T>();
@@ -69,7 +87,7 @@ Verdict close(const Tensor& x, std::span<const double> expected, Tolerance toler
 
 Verdict same_bits(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) return {false, "shape or dtype differs"};
-  const Tensor ca = a.detach().contiguous(), cb = b.detach().contiguous();
+  const Tensor ca = a.detach().to(kCpu).contiguous(), cb = b.detach().to(kCpu).contiguous();
   const std::byte* pa = ca.storage()->data() + ca.offset() * size_of(ca.dtype());
   const std::byte* pb = cb.storage()->data() + cb.offset() * size_of(cb.dtype());
   if (std::memcmp(pa, pb, size_t(ca.bytes())) == 0) return {};

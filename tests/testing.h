@@ -16,6 +16,11 @@ namespace fathom {
 /// Devices that this machine and build can run tests on.
 std::vector<Device> test_devices();
 
+/// The dtypes on every one of those devices; without f64 on a CUDA device, whose kernels do not
+/// compute in it. For GENERATE(from_range(test_options({DType::f64, DType::f32}))).
+std::vector<TensorOptions> test_options(std::initializer_list<DType> dtypes);
+std::ostream& operator<<(std::ostream& out, const TensorOptions& options);
+
 /// Normal values, the same in every run for the same shape and seed.
 Tensor random_tensor(const Shape& shape, TensorOptions options = {}, uint64_t seed = 1);
 

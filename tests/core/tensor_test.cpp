@@ -1,5 +1,7 @@
 #include "core/tensor.h"
 
+#include <cmath>
+
 #include "core/allocator.h"
 #include "tests/testing.h"
 
@@ -72,9 +74,9 @@ TEST_CASE("tensor: to() converts, and is the tensor itself when there is nothing
   CHECK(std::isinf(values(x.to(DType::f16))[2]));
   CHECK(values(x.to(DType::i32)) == Values{1, -2, 70000});
   CHECK(x.to(kCpu).storage() == x.storage());
-  const Device cuda{Device::Type::cuda, 1};
-  CHECK_THROWS_WITH(x.to(cuda), Catch::Contains("cannot move from cpu to cuda:1"));
-  CHECK_THROWS_WITH(empty({1}, {DType::f32, cuda}), Catch::Contains("cannot allocate on cuda:1"));
+  const Device absent{Device::Type::cuda, 99};
+  CHECK_THROWS_WITH(x.to(absent), Catch::Contains("cuda:99 cannot be used: "));
+  CHECK_THROWS_WITH(empty({1}, {DType::f32, absent}), Catch::Contains("cuda:99 cannot be used: "));
 }
 
 TEST_CASE("tensor: concat joins along any axis") {
@@ -160,6 +162,86 @@ TEST_CASE("tensor: copy_values writes through views and respects the tape") {
   const NoGrad no_grad;
   copy_values(full({1}, 2), leaf);
   CHECK(leaf.item() == 2);
+}
+
+TEST_CASE("tensor: makers, views and copies on every device") {
+  const Device device = GENERATE(from_range(test_devices()));
+  CAPTURE(device);
+  for (const DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64, DType::i32,
+                            DType::u8, DType::boolean}) {
+    CAPTURE(dtype);
+    CHECK(values(full({3, 1, 5}, 1, {dtype, device})) == Values(15, 1));
+    CHECK(full({}, 1, {dtype, device}).item() == 1);
+    const Tensor x = from_values({2, 3, 2}, {1, 0, 1, 1, 0, 0, 1, 0, 0, 0, 1, 0}, {dtype, device});
+    CHECK(x.device() == device);
+    CHECK(values(x.transpose(0, 2)) == Values{1, 1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0});
+    CHECK(values(x.narrow(1, 1, 2).view({8})) == Values{1, 1, 0, 0, 0, 0, 1, 0});
+    CHECK(values(concat(std::vector{x, x}, 1).narrow(1, 2, 2)) == Values{0, 0, 1, 0, 1, 0, 1, 0});
+    CHECK(same_bits(x.clone().to(kCpu), x.to(kCpu)));
+  }
+  CHECK(values(from_values({2}, {-7, 70000}, {DType::i32, device})) == Values{-7, 70000});
+}
+
+TEST_CASE("tensor: conversions give the same bits on every device") {
+  const Device device = GENERATE(from_range(test_devices()));
+  const DType from = GENERATE(DType::f32, DType::f16, DType::bf16, DType::i32, DType::u8);
+  CAPTURE(device, from);
+  // Ties of both half types, an overflow of f16, and one more element than 4 blocks of 256.
+  Values v{0, 1, 3, 1.0009765625, 2049, 257, 65519, 65520, 70000, 16777217, 0.1, 254.5};
+  for (int i = 0; v.size() < 1025; ++i) v.push_back(std::sqrt(double(i)));
+  if (from == DType::u8)
+    for (double& x : v) x = std::min(x, 255.0);
+  const Tensor x = from_values({5, 205}, v, {from});
+  for (const DType to : {DType::f32, DType::f16, DType::bf16, DType::f64}) {
+    CAPTURE(to);
+    CHECK(same_bits(x.to(device).to(to), x.to(to)));
+    CHECK(same_bits(x.to(device).transpose(0, 1).to(to), x.transpose(0, 1).to(to)));
+  }
+  Values small = values(x);
+  for (double& value : small) value = std::min(value, 127.0);
+  const Tensor y = from_values({1025}, small, {from});
+  for (const DType to : {DType::i64, DType::i32, DType::u8, DType::boolean}) {
+    CAPTURE(to);
+    CHECK(same_bits(y.to(device).to(to), y.to(to)));
+  }
+}
+
+TEST_CASE("tensor: to(device) has a gradient, and copy_values crosses devices") {
+  const Device device = GENERATE(from_range(test_devices()));
+  Tensor x = count_up({3, 2}).set_requires_grad();
+  const Tensor y = x.to(device).to(DType::bf16).narrow(0, 1, 2);
+  backward(y, full(y.shape(), 2, y.options()));
+  CHECK(x.grad().device() == kCpu);
+  CHECK(values(x.grad()) == Values{0, 0, 2, 2, 2, 2});
+
+  Tensor there = zeros({2, 3}, {DType::bf16, device});
+  const NoGrad no_grad;
+  copy_values(x.view({2, 3}), there);
+  CHECK(values(there) == Values{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("tensor: gradients of a tensor used twice are added on its device") {
+  const TensorOptions options =
+      GENERATE(from_range(test_options({DType::f64, DType::f32, DType::f16, DType::bf16})));
+  CAPTURE(options);
+  Tensor x = from_values({4}, {1, 2, 3, 4}, options).set_requires_grad();
+  backward(concat(std::vector{x.narrow(0, 0, 3), x.narrow(0, 1, 3)}, 0),
+           from_values({6}, {1, 2, 3, 0.5, 1.5, 2.5}, options));
+  CHECK(values(x.grad()) == Values{1, 2.5, 4.5, 2.5});
+}
+
+TEST_CASE("tensor: the CPU never follows an address of a device") {
+  for (const Device device : test_devices()) {
+    if (device == kCpu) {
+      CHECK_THROWS_WITH(zeros({2}).device_data<float>(), Catch::Contains("lives on cpu"));
+      continue;
+    }
+    const Tensor x = zeros({2}, {DType::f32, device});
+    CHECK(x.device_data<float>() != nullptr);
+    CHECK_THROWS_WITH(x.data<float>(),
+                      Catch::Contains("lives on cuda:0") && Catch::Contains("to(kCpu)"));
+    CHECK_THROWS_WITH(x.device_data<double>(), Catch::Contains("holds f32"));
+  }
 }
 
 }  // namespace fathom

@@ -39,8 +39,10 @@ static std::vector<double> reference(const Tensor& x, int64_t height, int64_t wi
 }
 
 TEST_CASE("interpolate_bilinear: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const DType dtype = backend.options.dtype;
   const bool align = GENERATE(true, false);
   struct Case {
     Shape shape;
@@ -50,8 +52,8 @@ TEST_CASE("interpolate_bilinear: matches its definition") {
       GENERATE(Case{{1, 1, 1, 1}, 3, 2}, Case{{2, 5, 7, 3}, 5, 7}, Case{{1, 19, 25, 17}, 37, 49},
                Case{{2, 9, 4, 33}, 4, 9}, Case{{1, 13, 11, 1}, 29, 31}, Case{{1, 6, 5, 64}, 1, 1},
                Case{{1, 4, 1, 2}, 7, 5});
-  CAPTURE(cpu::isa(), dtype, align, shape, height, width);
-  const Tensor x = random_tensor(shape, {dtype});
+  CAPTURE(backend, align, shape, height, width);
+  const Tensor x = random_tensor(shape, backend.options);
   const Tensor y = interpolate_bilinear(x, height, width, align);
   CHECK(y.shape() == Shape{shape[0], height, width, shape[3]});
   // A float position below 32 is off by at most 2 ulp of 32, on two axes, times the difference of
@@ -83,10 +85,12 @@ TEST_CASE("interpolate_bilinear: the vectors of the specification") {
 
 TEST_CASE("interpolate_bilinear: the same size is the identity, bit by bit") {
   const bool align = GENERATE(true, false);
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  Tensor x = random_tensor({1, 37, 518, 1}, {dtype});
+  const TensorOptions options =
+      GENERATE(from_range(test_options({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  CAPTURE(align, options);
+  Tensor x = random_tensor({1, 37, 518, 1}, options);
   CHECK(same_bits(interpolate_bilinear(x, 37, 518, align), x));
-  x = full({1, 2, 2, 1}, std::numeric_limits<double>::infinity(), {dtype});
+  x = full({1, 2, 2, 1}, std::numeric_limits<double>::infinity(), options);
   CHECK(same_bits(interpolate_bilinear(x, 2, 2, align), x));
 }
 

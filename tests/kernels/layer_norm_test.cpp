@@ -23,13 +23,16 @@ static std::vector<double> reference(const Tensor& x, const Tensor& weight, cons
 }
 
 TEST_CASE("layer_norm: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
   const Shape shape = GENERATE(Shape{1}, Shape{3, 7}, Shape{2, 35, 65}, Shape{19, 384});
-  CAPTURE(cpu::isa(), dtype, shape);
+  CAPTURE(backend, shape);
+  const DType dtype = backend.options.dtype;
   const int64_t C = shape[shape.rank() - 1];
-  const Tensor x = random_tensor(shape, {dtype});
-  const Tensor weight = random_tensor({C}, {dtype}, 2), bias = random_tensor({C}, {dtype}, 3);
+  const Tensor x = random_tensor(shape, backend.options);
+  const Tensor weight = random_tensor({C}, backend.options, 2);
+  const Tensor bias = random_tensor({C}, backend.options, 3);
   // In the type to compute in: sums of C terms in 4 or more lanes, a root, a quotient, three
   // products; normalised values times weights stay below 16. Then one rounding.
   const double e = epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
@@ -40,10 +43,13 @@ TEST_CASE("layer_norm: matches its definition") {
 }
 
 TEST_CASE("layer_norm: a large common offset does not swallow the variance") {
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend = GENERATE(from_range(test_backends({DType::f32})));
+  const cpu::IsaScope isa(backend.isa);
+  CAPTURE(backend);
   std::vector<double> row(384);
   for (size_t c = 0; c < row.size(); ++c) row[c] = 4096 + double(c % 5);  // exact in f32
-  const Tensor x = from_values({1, 384}, row), one = full({384}, 1), zero = zeros({384});
+  const Tensor x = from_values({1, 384}, row, backend.options);
+  const Tensor one = full({384}, 1, backend.options), zero = zeros({384}, backend.options);
   // The mean is rounded to 2^-12 of a unit; E[x^2] - E[x]^2 would lose everything.
   CHECK(close(layer_norm(x, one, zero), reference(x, one, zero, 1e-6), {.absolute = 0x1p-10}));
 }

@@ -17,6 +17,29 @@ inline std::vector<cpu::Isa> test_isas() {
   return isas;
 }
 
+/// Where and in which dtype an op runs.
+struct Backend {
+  TensorOptions options;
+  cpu::Isa isa;
+};
+inline std::ostream& operator<<(std::ostream& out, const Backend& backend) {
+  out << backend.options;
+  return backend.options.device == kCpu ? out << " (" << name_of(backend.isa) << ")" : out;
+}
+
+/// The dtypes in every instruction set of the CPU, and on every other device.
+inline std::vector<Backend> test_backends(std::initializer_list<DType> dtypes) {
+  std::vector<Backend> backends;
+  for (const TensorOptions& options : test_options(dtypes)) {
+    if (options.device != kCpu) {
+      backends.push_back({options, cpu::best_isa()});
+      continue;
+    }
+    for (const cpu::Isa isa : test_isas()) backends.push_back({options, isa});
+  }
+  return backends;
+}
+
 /// The values of f() as bits are the same with 1, 2 and 3 threads.
 inline Verdict same_bits_with_any_threads(const std::function<std::vector<Tensor>()>& f) {
   const int before = thread_count();

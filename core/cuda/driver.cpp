@@ -1,0 +1,126 @@
+#include "core/cuda/driver.h"
+
+#include <cuda_runtime_api.h>
+
+#include "core/cuda.h"
+#include "core/error.h"
+
+namespace fathom {
+
+// The runtime is linked statically and finds the driver at run time, so a machine without one gets
+// an error here instead of a program that does not start.
+static cudaError_t count_devices(int* count) {
+  *count = 0;
+  const cudaError_t error = cudaGetDeviceCount(count);
+  cudaGetLastError();  // the runtime would report it again after the next launch
+  return error;
+}
+
+static std::string cuda_version(int version) {  // 13000 is 13.0
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+std::vector<CudaDevice> cuda_devices() {
+  int count = 0;
+  count_devices(&count);
+  std::vector<CudaDevice> devices;
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) break;  // indices stay true
+    devices.push_back(
+        {properties.name, properties.major, properties.minor, int64_t(properties.totalGlobalMem)});
+  }
+  return devices;
+}
+
+std::string cuda_unavailable_reason() {
+  int count = 0, driver = 0;
+  const cudaError_t error = count_devices(&count);
+  if (error == cudaSuccess) return count > 0 ? "" : "no device";
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no NVIDIA driver";
+  if (error == cudaErrorInsufficientDriver)
+    return "driver too old: it supports CUDA " + cuda_version(driver) + ", this build needs " +
+           cuda_version(CUDART_VERSION);
+  if (error == cudaErrorNoDevice) return "no device";
+  return cudaGetErrorString(error);
+}
+
+namespace cuda::driver {
+
+// Errors of kernels appear at the next call, whatever it is.
+static void must(cudaError_t error, const auto&... tried) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();
+  fail("CUDA: ", tried..., ": ", cudaGetErrorString(error));
+}
+
+static int current_device() {
+  int device = -1;
+  cudaGetDevice(&device);
+  return device;
+}
+
+// For one call on a device that may not be the thread's current one.
+struct Selected {
+  explicit Selected(int device) : before(current_device()) {
+    if (device != before) must(cudaSetDevice(device), "select cuda:", device);
+  }
+  ~Selected() {
+    if (current_device() != before) cudaSetDevice(before);
+  }
+  const int before;
+};
+
+void select(int device) { must(cudaSetDevice(device), "select cuda:", device); }
+
+CUstream_st* create_stream(int device) {
+  const Selected selected(device);
+  cudaStream_t stream = nullptr;
+  must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
+       "create a stream on cuda:", device);
+  return stream;
+}
+
+void synchronize(CUstream_st* stream) {
+  must(cudaStreamSynchronize(stream), "waiting for cuda:", current_device());
+}
+
+void* allocate(int device, int64_t bytes, int64_t) {
+  const Selected selected(device);
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, size_t(bytes));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  must(error, "allocate ", bytes, " bytes on cuda:", device);
+  return memory;
+}
+
+void release(int, void* memory) noexcept { cudaFree(memory); }
+
+Memory memory(int device) {
+  const Selected selected(device);
+  size_t free = 0, total = 0;
+  must(cudaMemGetInfo(&free, &total), "memory of cuda:", device);
+  return {int64_t(free), int64_t(total)};
+}
+
+static void copy(CUstream_st* stream, void* to, const void* from, int64_t bytes,
+                 cudaMemcpyKind kind) {
+  must(cudaMemcpyAsync(to, from, size_t(bytes), kind, stream), "copy of ", bytes,
+       " bytes on cuda:", current_device());
+}
+
+void copy_in(CUstream_st* stream, void* device, const void* host, int64_t bytes) {
+  copy(stream, device, host, bytes, cudaMemcpyHostToDevice);
+}
+void copy_out(CUstream_st* stream, void* host, const void* device, int64_t bytes) {
+  copy(stream, host, device, bytes, cudaMemcpyDeviceToHost);
+}
+void copy_on_device(CUstream_st* stream, void* to, const void* from, int64_t bytes) {
+  copy(stream, to, from, bytes, cudaMemcpyDefault);
+}
+
+}  // namespace cuda::driver
+}  // namespace fathom
