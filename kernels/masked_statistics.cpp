@@ -1,0 +1,92 @@
+#include "kernels/masked_statistics.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpu/image_sums.h"
+#include "kernels/cpu/select.h"
+#include "kernels/masks.h"
+
+namespace fathom {
+
+MaskedStatistics masked_statistics(const Tensor& x_in, const Tensor& mask_in) {
+  check_masked("masked_statistics", x_in, mask_in);
+  const int64_t B = x_in.dim(0);
+  check(x_in.numel() / B <= std::numeric_limits<int32_t>::max(), "masked_statistics: an image of ",
+        x_in.numel() / B, " elements is too large for 32-bit indices");
+  const Tensor x = x_in.detach().contiguous(), mask = mask_in.contiguous();
+  const TensorOptions integer{DType::i32, x.device()};
+  MaskedStatistics s{.median = empty({B}, x.options()),
+                     .deviation = empty({B}, x.options()),
+                     .index = empty({B}, integer),
+                     .count = empty({B}, integer)};
+  visit_stream(x.device(), [&](CpuStream stream) {
+    kernels::masked_statistics(stream, x, mask, s.median, s.deviation, s.index, s.count);
+  });
+  return s;
+}
+
+Tensor usable_images(const MaskedStatistics& prediction, const MaskedStatistics& target,
+                     const UsableLimits& limits) {
+  Tensor usable = full(prediction.median.shape(), 1, prediction.median.options());
+  for (const MaskedStatistics* s : {&prediction, &target})
+    visit_stream(usable.device(), [&](CpuStream stream) {
+      kernels::usable_images(stream, s->deviation, s->count, limits.least_count, limits.least_scale,
+                             usable);
+    });
+  return usable;
+}
+
+// ---- CPU
+
+// The place of the lower median among the N values of one image, -1 without any; n counts them.
+template <class T>
+static int64_t median_index(const T* x, const bool* mask, int64_t N, int64_t& n) {
+  std::vector<decltype(cpu::sort_key(T()))> keys;
+  keys.reserve(size_t(N));
+  for (int64_t i = 0; i < N; ++i)
+    if (mask[i]) keys.push_back(cpu::sort_key(x[i]));
+  n = int64_t(keys.size());
+  if (n == 0) return -1;
+  const auto middle = keys.begin() + (n - 1) / 2;
+  std::nth_element(keys.begin(), middle, keys.end());
+  for (int64_t i = 0;; ++i)
+    if (mask[i] && cpu::sort_key(x[i]) == *middle) return i;
+}
+
+void kernels::masked_statistics(CpuStream, const Tensor& x, const Tensor& mask, Tensor& median,
+                                Tensor& deviation, Tensor& index, Tensor& count) {
+  const int64_t B = x.dim(0), N = x.numel() / B;
+  const bool* pm = mask.data<bool>();
+  int32_t *pi = index.data<int32_t>(), *pc = count.data<int32_t>();
+  visit_loss(x.dtype(), [&]<class T>(Tag<T>) {
+    const T* px = x.data<T>();
+    T *pt = median.data<T>(), *ps = deviation.data<T>();
+    parallel_for(B, 1, [=](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) {
+        int64_t n = 0;
+        pi[b] = int32_t(median_index(px + b * N, pm + b * N, N, n));
+        pc[b] = int32_t(n);
+        pt[b] = n == 0 ? T(0) : px[b * N + pi[b]];
+      }
+    });
+    const auto sums = cpu::image_sums<1>(B, N, [=](int64_t b, int64_t i) {
+      const int64_t at = b * N + i;
+      return std::array<double, 1>{pm[at] ? std::fabs(double(px[at]) - double(pt[b])) : 0.0};
+    });
+    for (int64_t b = 0; b < B; ++b) ps[b] = pc[b] == 0 ? T(0) : T(sums[size_t(b)][0] / pc[b]);
+  });
+}
+
+void kernels::usable_images(CpuStream, const Tensor& deviation, const Tensor& count,
+                            int64_t least_count, double least_scale, Tensor& usable) {
+  const int32_t* pc = count.data<int32_t>();
+  visit_loss(usable.dtype(), [&]<class T>(Tag<T>) {
+    const T* ps = deviation.data<T>();
+    T* py = usable.data<T>();
+    for (int64_t b = 0; b < usable.numel(); ++b)
+      if (pc[b] == 0 || pc[b] < least_count || double(ps[b]) < least_scale) py[b] = 0;
+  });
+}
+
+}  // namespace fathom
