@@ -153,4 +153,5 @@ def main():
     print("\n}  // namespace fathom::torch_values")
 
 
-main()
+if __name__ == "__main__":
+    main()
