@@ -40,5 +40,16 @@ function(fathom_add_cuda_kernels)
   file(GLOB LAUNCHERS CONFIGURE_DEPENDS core/cuda/*.cpp kernels/cuda/*.cpp)
   target_sources(fathom_core PRIVATE ${LAUNCHERS} $<TARGET_OBJECTS:fathom_cuda_kernels>)
   target_compile_definitions(fathom_settings INTERFACE FATHOM_CUDA)
+  # cuBLASLt and cuDNN are opened when first needed, so that a program starts without them: only their
+  # headers decide what is compiled.
+  set_source_files_properties(core/cuda/library.cpp PROPERTIES COMPILE_DEFINITIONS
+                              "FATHOM_CUDA_LIBRARIES=\"${CUDAToolkit_LIBRARY_DIR}\"")
+  foreach(header cublasLt.h cudnn.h)
+    find_file(FOUND_${header} ${header} HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  endforeach()
+  set(CUBLASLT_STATE "not in this build: no cublasLt.h, so no products on CUDA devices" PARENT_SCOPE)
+  if(FOUND_cublasLt.h)
+    set(CUBLASLT_STATE "found when the program needs it (compiled with ${FOUND_cublasLt.h})" PARENT_SCOPE)
+  endif()
   target_link_libraries(fathom_settings INTERFACE CUDA::cudart_static)
 endfunction()

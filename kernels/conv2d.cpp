@@ -8,7 +8,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/stored.h"
 #include "kernels/elementwise.h"
-#include "kernels/im2col.h"
+#include "kernels/linear.h"
 #include "kernels/visit_gemm.h"
 
 namespace fathom {
@@ -19,8 +19,9 @@ using cpu::Activation, cpu::ConvUse, cpu::stored, cpu::stored_t;
 // How a convolution is computed.
 enum class Path { direct, product, columns };
 
-Path path_of(const Shape& weight, int64_t stride, int64_t pad) {
-  if (weight[1] == 3 && weight[2] == 3 && stride == 1 && pad == 1) return Path::direct;
+Path path_of(const Shape& weight, int64_t stride, int64_t pad, Device device = kCpu) {
+  if (device == kCpu && weight[1] == 3 && weight[2] == 3 && stride == 1 && pad == 1)
+    return Path::direct;
   if (weight[1] == 1 && weight[2] == 1 && stride == 1 && pad == 0) return Path::product;
   return Path::columns;
 }
@@ -74,51 +75,9 @@ Im2col columns_of(const Tensor& x, const Shape& weight, int64_t stride, int64_t 
   return {x.dim(0), x.dim(1), x.dim(2), x.dim(3), weight[1], weight[2], stride, pad};
 }
 
-Tensor make_columns(const Im2col& shape, const Tensor& x) {
-  Tensor columns = empty({shape.rows(), shape.columns()}, x.options());
-  visit_stream(x.device(), [&](CpuStream stream) { kernels::im2col(stream, shape, x, columns); });
-  return columns;
-}
-
-void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dOptions& o,
-             Tensor& y) {
-  const Path path = path_of(weight.shape(), o.stride, o.pad);
-  const int64_t O = weight.dim(0);
-  visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
-    using S = stored_t<T>;
-    const cpu::Epilogue<S> epilogue{.bias = stored(data_or_null<T>(bias)),
-                                    .activation = o.relu ? Activation::relu : Activation::none,
-                                    .residual = stored(data_or_null<T>(o.residual)),
-                                    .residual2 = stored(data_or_null<T>(o.residual2))};
-    if (path == Path::direct) {
-      cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()),
-                             .height = x.dim(1),
-                             .width = x.dim(2),
-                             .channels = x.dim(3),
-                             .relu = o.relu_input},
-                       .weight = packed_weight<T>(weight, path),
-                       .y = stored(y.data<T>()),
-                       .B = y.dim(0),
-                       .H = y.dim(1),
-                       .W = y.dim(2),
-                       .OC = O,
-                       .epilogue = epilogue,
-                       .head = {}});
-      return;
-    }
-    const Tensor rows =
-        path == Path::product ? x : make_columns(columns_of(x, weight.shape(), o.stride, o.pad), x);
-    const int64_t K = weight.dim(1) * weight.dim(2) * weight.dim(3);
-    cpu::gemm<S>({.a = stored(rows.data<T>()),
-                  .a_stride = K,
-                  .b = packed_weight<T>(weight, path),
-                  .c = stored(y.data<T>()),
-                  .c_stride = O,
-                  .M = y.numel() / O,
-                  .N = O,
-                  .K = K,
-                  .epilogue = epilogue});
-  });
+// The type in which gradients of weights are summed.
+TensorOptions sums_of(const Tensor& x) {
+  return {x.dtype() == DType::f64 ? DType::f64 : DType::f32, x.device()};
 }
 
 // What the backward pass needs of the forward one. y is kept for a fused ReLU only.
@@ -177,51 +136,25 @@ Grads direct_gradients(const Saved& s, const Tensor& dy) {
 
 // dx and dweight as products; dy is masked already.
 Grads product_gradients(const Saved& s, const Tensor& dy) {
-  const bool direct = path_of(s.weight.shape(), s.stride, s.pad) == Path::product;
   const Im2col shape = columns_of(s.x, s.weight.shape(), s.stride, s.pad);
-  const int64_t O = s.weight.dim(0), K = shape.columns(), M = dy.numel() / O;
   Tensor dx, dw;
-  visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
-    using S = stored_t<T>;
-    if (s.need_x) {
-      Tensor rows = direct ? empty_like(s.x) : empty({M, K}, s.x.options());
-      S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_size<S>(O, K));
-      cpu::pack(stored(s.weight.data<T>()), K, false, O, K, packed);
-      cpu::gemm<S>({.a = stored(dy.data<T>()),
-                    .a_stride = O,
-                    .b = packed,
-                    .c = stored(rows.data<T>()),
-                    .c_stride = K,
-                    .M = M,
-                    .N = K,
-                    .K = O,
-                    .epilogue = {}});
-      dx = direct ? rows : empty_like(s.x);
-      if (!direct)
-        visit_stream(dx.device(),
-                     [&](CpuStream stream) { kernels::col2im(stream, shape, rows, dx); });
-    }
-    if (s.need_w) {
-      const Tensor rows = direct ? s.x : make_columns(shape, s.x);
-      dw = empty(s.weight.shape(), {dtype_of<acc_t<T>>()});
-      cpu::outer_sum<S>({.y = stored(dy.data<T>()),
-                         .y_stride = O,
-                         .x = stored(rows.data<T>()),
-                         .x_stride = K,
-                         .out = dw.data<acc_t<T>>(),
-                         .out_stride = K,
-                         .M = M,
-                         .I = O,
-                         .J = K});
-      dw = dw.to(dy.dtype());
-    }
-  });
+  if (s.need_x) {
+    dx = empty_like(s.x);
+    visit_stream(dx.device(), [&](auto stream) {
+      kernels::conv2d_input_gradient(stream, shape, dy, s.weight, dx);
+    });
+  }
+  if (s.need_w) {
+    dw = empty(s.weight.shape(), sums_of(dy));
+    visit_stream(dw.device(),
+                 [&](auto stream) { kernels::conv2d_weight_gradient(stream, shape, dy, s.x, dw); });
+    dw = dw.to(dy.dtype());
+  }
   return {dx, dw, {}};
 }
 
 Grads gradients(const Saved& s, const Tensor& dy_in) {
-  const bool direct = path_of(s.weight.shape(), s.stride, s.pad) == Path::direct;
-  const int64_t O = s.weight.dim(0);
+  const bool direct = path_of(s.weight.shape(), s.stride, s.pad, dy_in.device()) == Path::direct;
   Tensor dy = dy_in;
   if (s.y.defined() && (!direct || s.has_bias)) {  // the bias needs the masked gradient too
     dy = empty_like(dy_in);
@@ -229,12 +162,11 @@ Grads gradients(const Saved& s, const Tensor& dy_in) {
                  [&](CpuStream stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
   }
   Grads grads = direct ? direct_gradients(s, dy) : product_gradients(s, dy);
-  if (s.has_bias)
-    visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
-      Tensor db = empty({O}, {dtype_of<acc_t<T>>()});
-      cpu::column_sum(stored(dy.data<T>()), O, dy.numel() / O, O, db.data<acc_t<T>>());
-      grads[2] = db.to(dy.dtype());
-    });
+  if (s.has_bias) {
+    Tensor db = empty({s.weight.dim(0)}, sums_of(dy));
+    visit_stream(dy.device(), [&](auto stream) { kernels::bias_gradient(stream, dy, db); });
+    grads[2] = db.to(dy.dtype());
+  }
   return grads;
 }
 
@@ -255,8 +187,9 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
         "conv2d: upsample_h and upsample_w must both be at least 1, or both 0, but are ",
         o.upsample_h, " and ", o.upsample_w);
   const bool recorded = needed(x_in, weight_in, bias_in, o);
-  const Path path =
-      weight_in.rank() == 4 ? path_of(weight_in.shape(), o.stride, o.pad) : Path::columns;
+  const Path path = weight_in.rank() == 4
+                        ? path_of(weight_in.shape(), o.stride, o.pad, x_in.device())
+                        : Path::columns;
   if (o.upsample_h > 0) {
     const int64_t H = std::exchange(o.upsample_h, 0), W = std::exchange(o.upsample_w, 0);
     if (recorded || path != Path::direct || x_in.dtype() == DType::f16)
@@ -268,7 +201,8 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
     return conv2d(relu(x_in), weight_in, bias_in, o);
   }
   check_conv2d(x_in, weight_in, bias_in, o);
-  if (x_in.dtype() == DType::f16) return convolve_as_f32(x_in, weight_in, bias_in, o);
+  if (x_in.dtype() == DType::f16 && x_in.device() == kCpu)
+    return convolve_as_f32(x_in, weight_in, bias_in, o);
 
   const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
   const int64_t H = o.upsample_h > 0 ? o.upsample_h : x.dim(1);
@@ -282,10 +216,13 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
     *residual = residual->contiguous();
   }
   Tensor y = empty(shape, x.options());
-  forward(x, weight_in, bias, o, y);
+  const Tensor weight =
+      weight_in.layout() == Layout::packed ? weight_in : weight_in.detach().contiguous();
+  visit_stream(x.device(),
+               [&](auto stream) { kernels::conv2d_forward(stream, x, weight, bias, o, y); });
   if (!recorded) return y;
   const Saved saved{x,
-                    weight_in.contiguous(),
+                    weight,
                     o.relu ? y.detach() : Tensor(),
                     bias.defined(),
                     o.stride,
@@ -320,6 +257,13 @@ Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight
   check(!needs_grad(x_in) && !needs_grad(weight1) && !needs_grad(bias1) && !needs_grad(weight2) &&
             !needs_grad(bias2),
         "depth_head: has no gradient; use conv2d under gradients");
+  if (x_in.device() != kCpu) {  // the definition
+    const Tensor hidden =
+        conv2d(x_in, weight1, bias1, {.pad = 1, .relu = true, .upsample_h = H, .upsample_w = W});
+    const Tensor y = conv2d(hidden, weight2, bias2).view({x_in.dim(0), H, W});
+    const Tensor activated = activation == HeadActivation::relu ? relu(y) : sigmoid(y);
+    return fathom::scale(activated, scale);
+  }
   if (x_in.dtype() == DType::f16)
     return depth_head(in_f32(x_in), H, W, in_f32(weight1), in_f32(bias1), in_f32(weight2),
                       in_f32(bias2), activation, scale)
@@ -350,7 +294,8 @@ Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight
 
 Tensor pack_conv2d(const Tensor& weight, int64_t stride, int64_t pad) {
   check(weight.rank() == 4, "pack_conv2d: weight must be [O, kh, kw, I], got ", weight.shape());
-  if (weight.dtype() == DType::f16 || weight.layout() == Layout::packed || weight.dim(0) == 1)
+  if (weight.dtype() == DType::f16 || weight.layout() == Layout::packed || weight.dim(0) == 1 ||
+      weight.device() != kCpu)
     return weight;
   const Path path = path_of(weight.shape(), stride, pad);
   const int64_t O = weight.dim(0), I = weight.dim(3), K = weight.dim(1) * weight.dim(2) * I;
@@ -368,6 +313,73 @@ Tensor pack_conv2d(const Tensor& weight, int64_t stride, int64_t pad) {
     return Tensor::over(storage, weight.shape(), contiguous_strides(weight.shape()), 0,
                         weight.dtype(), Layout::packed);
   });
+}
+
+// ---- CPU
+
+static Tensor make_columns(const Im2col& shape, const Tensor& x) {
+  Tensor columns = empty({shape.rows(), shape.columns()}, x.options());
+  kernels::im2col(CpuStream{}, shape, x, columns);
+  return columns;
+}
+
+// Whether the map itself is the matrix of columns.
+static bool is_product(const Im2col& s) {
+  return s.kernel_h == 1 && s.kernel_w == 1 && s.stride == 1 && s.pad == 0;
+}
+
+void kernels::conv2d_forward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             const Conv2dOptions& o, Tensor& y) {
+  const Path path = path_of(weight.shape(), o.stride, o.pad);
+  const int64_t O = weight.dim(0);
+  visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    const cpu::Epilogue<S> epilogue{.bias = stored(data_or_null<T>(bias)),
+                                    .activation = o.relu ? Activation::relu : Activation::none,
+                                    .residual = stored(data_or_null<T>(o.residual)),
+                                    .residual2 = stored(data_or_null<T>(o.residual2))};
+    if (path == Path::direct) {
+      cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()),
+                             .height = x.dim(1),
+                             .width = x.dim(2),
+                             .channels = x.dim(3),
+                             .relu = o.relu_input},
+                       .weight = packed_weight<T>(weight, path),
+                       .y = stored(y.data<T>()),
+                       .B = y.dim(0),
+                       .H = y.dim(1),
+                       .W = y.dim(2),
+                       .OC = O,
+                       .epilogue = epilogue,
+                       .head = {}});
+      return;
+    }
+    const Tensor rows =
+        path == Path::product ? x : make_columns(columns_of(x, weight.shape(), o.stride, o.pad), x);
+    const int64_t K = weight.dim(1) * weight.dim(2) * weight.dim(3);
+    cpu::gemm<S>({.a = stored(rows.data<T>()),
+                  .a_stride = K,
+                  .b = packed_weight<T>(weight, path),
+                  .c = stored(y.data<T>()),
+                  .c_stride = O,
+                  .M = y.numel() / O,
+                  .N = O,
+                  .K = K,
+                  .epilogue = epilogue});
+  });
+}
+
+void kernels::conv2d_input_gradient(CpuStream stream, const Im2col& shape, const Tensor& dy,
+                                    const Tensor& weight, Tensor& dx) {
+  if (is_product(shape)) return linear_input_gradient(stream, dy, weight, dx);
+  Tensor columns = empty({shape.rows(), shape.columns()}, dy.options());
+  linear_input_gradient(stream, dy, weight, columns);
+  col2im(stream, shape, columns, dx);
+}
+
+void kernels::conv2d_weight_gradient(CpuStream stream, const Im2col& shape, const Tensor& dy,
+                                     const Tensor& x, Tensor& dweight) {
+  linear_weight_gradient(stream, dy, is_product(shape) ? x : make_columns(shape, x), dweight);
 }
 
 }  // namespace fathom

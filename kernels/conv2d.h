@@ -2,6 +2,7 @@
 
 #include "core/tensor.h"
 #include "kernels/cpu/conv_kernels.h"
+#include "kernels/im2col.h"
 
 namespace fathom {
 
@@ -28,7 +29,8 @@ struct Conv2dOptions {
 /// Throws  Error if shapes, dtypes or devices do not fit, or if an argument needs a gradient while
 ///         the weight is packed.
 ///
-/// 3x3 with stride and pad 1 is computed directly, 1x1 as a product, everything else by im2col.
+/// 3x3 with stride and pad 1 is computed directly, 1x1 as a product, everything else by im2col; on
+/// a CUDA device 3x3 too.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options = {});
 
@@ -45,7 +47,25 @@ Tensor depth_head(const Tensor& x, int64_t H, int64_t W, const Tensor& weight1, 
                   double scale = 1);
 
 /// A weight rearranged once for many convolutions without gradients. f16 stays as it is, and so
-/// does a weight of one output channel, whose use is fused.
+/// does a weight of one output channel, whose use is fused, or on a CUDA device.
 Tensor pack_conv2d(const Tensor& weight, int64_t stride, int64_t pad);
+
+namespace kernels {  // contiguous tensors; outputs last
+/// The convolution with everything that `options` fuse, but on a CUDA device without relu_input and
+/// upsampling.
+void conv2d_forward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    const Conv2dOptions& options, Tensor& y);
+void conv2d_forward(CudaStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    const Conv2dOptions& options, Tensor& y);
+/// Adjoints of the plain convolution; dweight in the type to compute in.
+void conv2d_input_gradient(CpuStream, const Im2col& shape, const Tensor& dy, const Tensor& weight,
+                           Tensor& dx);
+void conv2d_input_gradient(CudaStream, const Im2col& shape, const Tensor& dy, const Tensor& weight,
+                           Tensor& dx);
+void conv2d_weight_gradient(CpuStream, const Im2col& shape, const Tensor& dy, const Tensor& x,
+                            Tensor& dweight);
+void conv2d_weight_gradient(CudaStream, const Im2col& shape, const Tensor& dy, const Tensor& x,
+                            Tensor& dweight);
+}  // namespace kernels
 
 }  // namespace fathom

@@ -21,4 +21,21 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
 /// A weight rearranged once for many calls without gradients.
 Tensor pack_conv_transpose2d(const Tensor& weight);
 
+/// The product of x and the weight as [s * s * O, C] gives each pixel's block as one row,
+/// [s, s, O]; blocks and maps differ in the order of rows only.
+struct Blocks {
+  int64_t B, H, W, s, O;  // H, W of the input
+};
+
+namespace kernels {  // contiguous tensors; outputs last; bias may be undefined
+/// map[b, s i + ky, s j + kx, o] = blocks[b, i, j, ky, kx, o] + bias[o].
+void blocks_to_map(CpuStream, const Blocks& n, const Tensor& blocks, const Tensor& bias,
+                   Tensor& map);
+void blocks_to_map(CudaStream, const Blocks& n, const Tensor& blocks, const Tensor& bias,
+                   Tensor& map);
+/// The inverse order.
+void map_to_blocks(CpuStream, const Blocks& n, const Tensor& map, Tensor& blocks);
+void map_to_blocks(CudaStream, const Blocks& n, const Tensor& map, Tensor& blocks);
+}  // namespace kernels
+
 }  // namespace fathom

@@ -19,7 +19,9 @@ struct Im2col {
 namespace kernels {
 /// x [B,H,W,C] -> columns [rows, kh * kw * C]. Any float dtype.
 void im2col(CpuStream, const Im2col& shape, const Tensor& x, Tensor& columns);
+void im2col(CudaStream, const Im2col& shape, const Tensor& x, Tensor& columns);
 /// The adjoint: every input pixel sums the entries that were copied from it, in a fixed order.
 void col2im(CpuStream, const Im2col& shape, const Tensor& dcolumns, Tensor& dx);
+void col2im(CudaStream, const Im2col& shape, const Tensor& dcolumns, Tensor& dx);
 }  // namespace kernels
 }  // namespace fathom

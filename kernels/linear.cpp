@@ -76,120 +76,65 @@ void forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Ex
   });
 }
 
-// dx = dy W.
+// The type in which gradients of weights are summed.
+TensorOptions sums_of(const Tensor& x) {
+  return {x.dtype() == DType::f64 ? DType::f64 : DType::f32, x.device()};
+}
+
 Tensor input_gradient(const Tensor& dy, const Tensor& weight, const Shape& shape) {
-  const int64_t N = weight.dim(0), K = weight.dim(1);
   Tensor dx = empty(shape, dy.options());
-  visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
-    using S = stored_t<T>;
-    S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_size<S>(N, K));
-    cpu::pack(stored(weight.data<T>()), K, false, N, K, packed);
-    cpu::gemm<S>({.a = stored(dy.data<T>()),
-                  .a_stride = N,
-                  .b = packed,
-                  .c = stored(dx.data<T>()),
-                  .c_stride = K,
-                  .M = dy.numel() / N,
-                  .N = K,
-                  .K = N,
-                  .epilogue = {}});
-  });
+  visit_stream(dy.device(),
+               [&](auto stream) { kernels::linear_input_gradient(stream, dy, weight, dx); });
   return dx;
 }
 
-// dW = dy^T x and db = column sums of dy, in accumulation precision.
-Tensor weight_gradient(const Tensor& dy, const Tensor& x, int64_t N, int64_t K) {
-  return visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
-    Tensor dw = empty({N, K}, {dtype_of<acc_t<T>>()});
-    cpu::outer_sum<stored_t<T>>({.y = stored(dy.data<T>()),
-                                 .y_stride = N,
-                                 .x = stored(x.data<T>()),
-                                 .x_stride = K,
-                                 .out = dw.data<acc_t<T>>(),
-                                 .out_stride = K,
-                                 .M = x.numel() / K,
-                                 .I = N,
-                                 .J = K});
-    return dw;
-  });
+Tensor weight_gradient(const Tensor& dy, const Tensor& x) {
+  Tensor dw = empty({dy.dim(-1), x.dim(-1)}, sums_of(dy));
+  visit_stream(dy.device(),
+               [&](auto stream) { kernels::linear_weight_gradient(stream, dy, x, dw); });
+  return dw;
 }
 
-Tensor bias_gradient(const Tensor& dy, int64_t N) {
-  return visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
-    Tensor db = empty({N}, {dtype_of<acc_t<T>>()});
-    cpu::column_sum(stored(dy.data<T>()), N, dy.numel() / N, N, db.data<acc_t<T>>());
-    return db;
-  });
-}
-
-// W' = diag(gamma) W.
-Tensor scaled_rows(const Tensor& weight, const Tensor& gamma) {
-  Tensor scaled = empty_like(weight);
-  const int64_t N = weight.dim(0), K = weight.dim(1);
-  visit_gemm(weight.dtype(), [&]<class T>(Tag<T>) {
-    using Acc = acc_t<T>;
-    const T *w = weight.data<T>(), *g = gamma.data<T>();
-    T* out = scaled.data<T>();
-    for (int64_t n = 0; n < N; ++n)
-      for (int64_t k = 0; k < K; ++k) out[n * K + k] = cast<T>(Acc(g[n]) * Acc(w[n * K + k]));
-  });
-  return scaled;
-}
-
-// From the gradients of W' and b' = gamma * b to those of W, b and gamma.
-Grads unfold_gamma(const Tensor& dw_folded, const Tensor& db_folded, const Tensor& weight,
-                   const Tensor& bias, const Tensor& gamma) {
-  const int64_t N = weight.dim(0), K = weight.dim(1);
-  Tensor dw = empty_like(weight), dgamma = empty_like(gamma);
-  Tensor db = bias.defined() ? empty_like(bias) : Tensor();
-  visit_gemm(weight.dtype(), [&]<class T>(Tag<T>) {
-    using Acc = acc_t<T>;
-    const T *w = weight.data<T>(), *g = gamma.data<T>(), *b = data_or_null<T>(bias);
-    const Acc *sums = dw_folded.data<Acc>(), *bias_sums = db_folded.data<Acc>();
-    T *pdw = dw.data<T>(), *pdg = dgamma.data<T>(), *pdb = b ? db.data<T>() : nullptr;
-    for (int64_t n = 0; n < N; ++n) {
-      double dot = b ? double(bias_sums[n]) * double(Acc(b[n])) : 0;
-      for (int64_t k = 0; k < K; ++k) {
-        dot += double(sums[n * K + k]) * double(Acc(w[n * K + k]));
-        pdw[n * K + k] = cast<T>(Acc(g[n]) * sums[n * K + k]);
-      }
-      pdg[n] = cast<T>(dot);
-      if (b) pdb[n] = cast<T>(Acc(g[n]) * bias_sums[n]);
-    }
-  });
-  return {dw, db, dgamma};
+Tensor bias_gradient(const Tensor& dy) {
+  Tensor db = empty({dy.dim(-1)}, sums_of(dy));
+  visit_stream(dy.device(), [&](auto stream) { kernels::bias_gradient(stream, dy, db); });
+  return db;
 }
 
 // The gradients of x W^T + b.
 Grads plain_gradients(const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias,
                       bool need_x, bool need_w) {
-  const int64_t N = weight.dim(0), K = weight.dim(1);
   Tensor dx, dw, db;
   if (need_x) dx = input_gradient(dy, weight, x.shape());
-  if (need_w) dw = weight_gradient(dy, x, N, K).to(dy.dtype());
-  if (bias.defined()) db = bias_gradient(dy, N).to(dy.dtype());
+  if (need_w) dw = weight_gradient(dy, x).to(dy.dtype());
+  if (bias.defined()) db = bias_gradient(dy).to(dy.dtype());
   return {dx, dw, db};
 }
+
+// f16 has no products of its own on the CPU.
+bool goes_through_f32(const Tensor& x) { return x.dtype() == DType::f16 && x.device() == kCpu; }
 
 }  // namespace
 
 Tensor linear(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in) {
   check_linear("linear", x_in, weight_in, bias_in);
-  if (x_in.dtype() == DType::f16)
+  if (goes_through_f32(x_in))
     return linear(in_f32(x_in), in_f32(weight_in), in_f32(bias_in)).to(DType::f16);
   const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
-  Tensor y = empty(with_last(x, weight_in.dim(0)), x.options()), none;
-  forward(x, weight_in, bias, {}, y, none);
-  if (weight_in.layout() == Layout::packed) return y;  // contiguous() below is for strided ones
-  return record(y, {x_in, weight_in, bias_in},
-                [x, weight = weight_in.contiguous(), bias, need_x = needs_grad(x_in),
-                 need_w = needs_grad(weight_in)](const Tensor& dy) {
-                  return plain_gradients(dy, x, weight, bias, need_x, need_w);
-                });
+  Tensor y = empty(with_last(x, weight_in.dim(0)), x.options());
+  const Tensor weight =
+      weight_in.layout() == Layout::packed ? weight_in : weight_in.detach().contiguous();
+  visit_stream(x.device(),
+               [&](auto stream) { kernels::linear_forward(stream, x, weight, bias, y); });
+  return record(
+      y, {x_in, weight_in, bias_in},
+      [x, weight, bias, need_x = needs_grad(x_in), need_w = needs_grad(weight_in)](
+          const Tensor& dy) { return plain_gradients(dy, x, weight, bias, need_x, need_w); });
 }
 
 Tensor linear_gelu(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in) {
   check_linear("linear_gelu", x_in, weight_in, bias_in);
+  if (x_in.device() != kCpu) return gelu(linear(x_in, weight_in, bias_in));
   if (x_in.dtype() == DType::f16)
     return linear_gelu(in_f32(x_in), in_f32(weight_in), in_f32(bias_in)).to(DType::f16);
   const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
@@ -203,9 +148,7 @@ Tensor linear_gelu(const Tensor& x_in, const Tensor& weight_in, const Tensor& bi
                 [x, weight = weight_in.contiguous(), bias, sums, need_x = needs_grad(x_in),
                  need_w = needs_grad(weight_in)](const Tensor& dy) {
                   Tensor dsums = empty_like(sums);
-                  visit_stream(dy.device(), [&](CpuStream stream) {
-                    kernels::gelu_backward(stream, sums, dy, dsums);
-                  });
+                  kernels::gelu_backward(CpuStream{}, sums, dy, dsums);
                   return plain_gradients(dsums, x, weight, bias, need_x, need_w);
                 });
 }
@@ -220,36 +163,44 @@ Tensor linear_residual(const Tensor& x_in, const Tensor& weight_in, const Tensor
     check(gamma_in.shape() == Shape{N}, "linear_residual: gamma must be [", N, "], but is ",
           gamma_in.shape());
   check_same_type("linear_residual", x_in, gamma_in, residual_in);
-  if (x_in.dtype() == DType::f16)
+  if (goes_through_f32(x_in))
     return linear_residual(in_f32(x_in), in_f32(weight_in), in_f32(bias_in), in_f32(gamma_in),
                            in_f32(residual_in))
         .to(DType::f16);
   const Tensor x = x_in.contiguous(), bias = bias_in.defined() ? bias_in.contiguous() : bias_in;
   const Tensor gamma = gamma_in.defined() ? gamma_in.contiguous() : gamma_in;
   const Tensor residual = residual_in.contiguous();
-  Tensor y = empty_like(residual), none;
-  forward(x, weight_in, bias,
-          {.activation = Activation::none, .gamma = gamma, .residual = residual}, y, none);
-  if (weight_in.layout() == Layout::packed) return y;
+  Tensor y = empty_like(residual);
+  const Tensor weight =
+      weight_in.layout() == Layout::packed ? weight_in : weight_in.detach().contiguous();
+  visit_stream(x.device(), [&](auto stream) {
+    kernels::linear_residual_forward(stream, x, weight, bias, gamma, residual, y);
+  });
   return record(
       y, {x_in, weight_in, bias_in, gamma_in, residual_in},
-      [x, weight = weight_in.contiguous(), bias, gamma, N, need_x = needs_grad(x_in),
+      [x, weight, bias, gamma, need_x = needs_grad(x_in),
        need_w = needs_grad(weight_in) || needs_grad(gamma_in)](const Tensor& dy) -> Grads {
         if (!gamma.defined()) {
           Grads plain = plain_gradients(dy, x, weight, bias, need_x, need_w);
           return {plain[0], plain[1], plain[2], {}, dy};
         }
-        Tensor dx;
-        if (need_x) dx = input_gradient(dy, scaled_rows(weight, gamma), x.shape());
-        const Tensor dw = weight_gradient(dy, x, N, x.dim(-1)), db = bias_gradient(dy, N);
-        Grads unfolded = unfold_gamma(dw, db, weight, bias, gamma);
-        return {dx, unfolded[0], unfolded[1], unfolded[2], dy};
+        Tensor dx, scaled = empty_like(weight);
+        Tensor dweight = empty_like(weight), dgamma = empty_like(gamma);
+        Tensor dbias = bias.defined() ? empty_like(bias) : Tensor();
+        const Tensor dw = weight_gradient(dy, x), db = bias_gradient(dy);
+        visit_stream(dy.device(), [&](auto stream) {
+          if (need_x) kernels::scale_rows(stream, weight, gamma, scaled);
+          kernels::unfold_gamma(stream, dw, db, weight, bias, gamma, dweight, dbias, dgamma);
+        });
+        if (need_x) dx = input_gradient(dy, scaled, x.shape());
+        return {dx, dweight, dbias, dgamma, dy};
       });
 }
 
 Tensor pack_linear(const Tensor& weight) {
   check(weight.rank() == 2, "pack_linear: weight must be [N, K], got ", weight.shape());
-  if (weight.dtype() == DType::f16 || weight.layout() == Layout::packed) return weight;
+  if (weight.dtype() == DType::f16 || weight.layout() == Layout::packed || weight.device() != kCpu)
+    return weight;
   const int64_t N = weight.dim(0), K = weight.dim(1);
   return visit_gemm(weight.dtype(), [&]<class T>(Tag<T>) {
     using S = stored_t<T>;
@@ -272,6 +223,96 @@ Tensor unpack_linear(const Tensor& packed) {
                            stored(weight.data<T>()));
   });
   return weight;
+}
+
+// ---- CPU
+
+void kernels::linear_forward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             Tensor& y) {
+  Tensor none;
+  forward(x, weight, bias, {}, y, none);
+}
+
+void kernels::linear_residual_forward(CpuStream, const Tensor& x, const Tensor& weight,
+                                      const Tensor& bias, const Tensor& gamma,
+                                      const Tensor& residual, Tensor& y) {
+  Tensor none;
+  forward(x, weight, bias, {.activation = Activation::none, .gamma = gamma, .residual = residual},
+          y, none);
+}
+
+void kernels::linear_input_gradient(CpuStream, const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  const int64_t N = weight.dim(0), K = weight.numel() / N;
+  visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    S* packed = cpu::scratch<S>(cpu::Scratch::weights, cpu::packed_size<S>(N, K));
+    cpu::pack(stored(weight.data<T>()), K, false, N, K, packed);
+    cpu::gemm<S>({.a = stored(dy.data<T>()),
+                  .a_stride = N,
+                  .b = packed,
+                  .c = stored(dx.data<T>()),
+                  .c_stride = K,
+                  .M = dy.numel() / N,
+                  .N = K,
+                  .K = N,
+                  .epilogue = {}});
+  });
+}
+
+void kernels::linear_weight_gradient(CpuStream, const Tensor& dy, const Tensor& x,
+                                     Tensor& dweight) {
+  const int64_t N = dy.dim(-1), M = dy.numel() / N, K = x.numel() / M;
+  visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
+    cpu::outer_sum<stored_t<T>>({.y = stored(dy.data<T>()),
+                                 .y_stride = N,
+                                 .x = stored(x.data<T>()),
+                                 .x_stride = K,
+                                 .out = dweight.data<acc_t<T>>(),
+                                 .out_stride = K,
+                                 .M = M,
+                                 .I = N,
+                                 .J = K});
+  });
+}
+
+void kernels::bias_gradient(CpuStream stream, const Tensor& dy, Tensor& dbias) {
+  if (dy.dtype() == DType::f16) return bias_gradient(stream, dy.to(DType::f32), dbias);
+  const int64_t N = dbias.numel();
+  visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
+    cpu::column_sum(stored(dy.data<T>()), N, dy.numel() / N, N, dbias.data<acc_t<T>>());
+  });
+}
+
+void kernels::scale_rows(CpuStream, const Tensor& weight, const Tensor& gamma, Tensor& scaled) {
+  const int64_t N = weight.dim(0), K = weight.dim(1);
+  visit_gemm(weight.dtype(), [&]<class T>(Tag<T>) {
+    using Acc = acc_t<T>;
+    const T *w = weight.data<T>(), *g = gamma.data<T>();
+    T* out = scaled.data<T>();
+    for (int64_t n = 0; n < N; ++n)
+      for (int64_t k = 0; k < K; ++k) out[n * K + k] = cast<T>(Acc(g[n]) * Acc(w[n * K + k]));
+  });
+}
+
+void kernels::unfold_gamma(CpuStream, const Tensor& dw_folded, const Tensor& db_folded,
+                           const Tensor& weight, const Tensor& bias, const Tensor& gamma,
+                           Tensor& dweight, Tensor& dbias, Tensor& dgamma) {
+  const int64_t N = weight.dim(0), K = weight.dim(1);
+  visit_gemm(weight.dtype(), [&]<class T>(Tag<T>) {
+    using Acc = acc_t<T>;
+    const T *w = weight.data<T>(), *g = gamma.data<T>(), *b = data_or_null<T>(bias);
+    const Acc *sums = dw_folded.data<Acc>(), *bias_sums = db_folded.data<Acc>();
+    T *pdw = dweight.data<T>(), *pdg = dgamma.data<T>(), *pdb = b ? dbias.data<T>() : nullptr;
+    for (int64_t n = 0; n < N; ++n) {
+      double dot = b ? double(bias_sums[n]) * double(Acc(b[n])) : 0;
+      for (int64_t k = 0; k < K; ++k) {
+        dot += double(sums[n * K + k]) * double(Acc(w[n * K + k]));
+        pdw[n * K + k] = cast<T>(Acc(g[n]) * sums[n * K + k]);
+      }
+      pdg[n] = cast<T>(dot);
+      if (b) pdb[n] = cast<T>(Acc(g[n]) * bias_sums[n]);
+    }
+  });
 }
 
 }  // namespace fathom

@@ -110,6 +110,18 @@ released before the wait     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_ge
 wrong step of the descriptor | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/a \+ 2 \* i/a + 4 * i/
 tile read as another         | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/b_map, full\[stage\], step \* kTile, column/b_map, full[stage], column, step * kTile/
 one thread does not arrive   | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/(empty\[stage\].arrive\(\);)/if (thread != 5) \1/
+rows past the padding copied | kernels/im2col.cu | same | cuda im2col* | s/row < g.H \&\& column >= 0/row <= g.H \&\& column >= 0/
+columns past the map copied  | kernels/im2col.cu | same | cuda im2col* | s/column < g.W\)/column <= g.W)/
+a position of the kernel lost| kernels/im2col.cu | same | cuda im2col* | s/ky < g.kernel_h; /ky + 1 < g.kernel_h; /
+pixels between strides added | kernels/im2col.cu | same | cuda im2col* | s/ \|\| \(column - kx\) % g.stride != 0//
+outputs past the last row    | kernels/im2col.cu | same | cuda im2col* | s/ \|\| oy >= g.out_h//
+row and column of a block    | kernels/conv_transpose2d.cu | same | conv_transpose2d: matches* | s/\* s \+ row % s\) \* s \+ column % s/* s + column % s) * s + row % s/
+width of a map forgotten     | kernels/conv_transpose2d.cu | same | conv_transpose2d: matches* | s/rest % \(s \* W\)/rest % W/
+rows of a slice lost         | kernels/linear.cu | same | linear: gradients* | s/row \+= kWarps\)/row += 2 * kWarps)/
+a slice of rows forgotten    | kernels/linear.cu | same | linear: gradients* | s/slice < slices; /slice + 1 < slices; /
+no barrier before the total  | kernels/linear.cu | same | linear: gradients* | 0,/__syncthreads\(\);/s//;/
+half of a row's dot product  | kernels/linear.cu | same | linear: gradients* | s/warp < kWarps; \+\+warp\) total/warp < kWarps \/ 8; ++warp) total/
+bias not in dgamma           | kernels/linear.cu | same | linear: gradients* | s/total \+= db_folded/total += 0 * db_folded/
 LIST
 echo "mutants: $((total - missed)) of $total caught"
 [ $missed = 0 ]

@@ -30,9 +30,9 @@ static std::vector<double> reference(const Tensor& x, const Tensor& weight, cons
 struct Sizes {
   int64_t B, H, W, C, O, stride;
 
-  Inputs inputs(DType dtype) const {
-    return {random_tensor({B, H, W, C}, {dtype}), random_tensor({stride, stride, O, C}, {dtype}, 2),
-            random_tensor({O}, {dtype}, 3)};
+  Inputs inputs(TensorOptions options) const {
+    return {random_tensor({B, H, W, C}, options), random_tensor({stride, stride, O, C}, options, 2),
+            random_tensor({O}, options, 3)};
   }
 };
 
@@ -40,11 +40,13 @@ static const std::vector<Sizes> kSizes{
     {1, 1, 1, 1, 1, 1}, {2, 3, 5, 7, 19, 2}, {1, 5, 3, 33, 5, 4}, {2, 1, 7, 16, 1, 3}};
 
 TEST_CASE("conv_transpose2d: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const DType dtype = backend.options.dtype;
   const Sizes n = GENERATE(from_range(kSizes));
-  CAPTURE(cpu::isa(), dtype, n.C, n.O, n.stride);
-  const Inputs in = n.inputs(dtype);
+  CAPTURE(backend, n.C, n.O, n.stride);
+  const Inputs in = n.inputs(backend.options);
   // Sums of C products of normal values, as in the tests of linear: 4 C epsilon of the type to sum
   // in. The product, at most 4 sqrt(C) plus a bias of 4, is rounded to the dtype before the bias is
   // added, to epsilon / 2 of it; then the result.
@@ -74,7 +76,7 @@ TEST_CASE("conv_transpose2d: every weight lands on its own pixel") {
 TEST_CASE("conv_transpose2d: gradients match central differences") {
   const Sizes n = GENERATE(from_range(kSizes));
   CAPTURE(n.C, n.O, n.stride);
-  const Inputs in = n.inputs(DType::f64);
+  const Inputs in = n.inputs({DType::f64});
   CHECK(gradcheck([&](const Inputs& in) { return conv_transpose2d(in[0], in[1], in[2], n.stride); },
                   in));
   CHECK(gradcheck([&](const Inputs& in) { return conv_transpose2d(in[0], in[1], {}, n.stride); },
@@ -82,13 +84,15 @@ TEST_CASE("conv_transpose2d: gradients match central differences") {
 }
 
 TEST_CASE("conv_transpose2d: gradients in every type agree with f64") {
-  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
+  const TensorOptions options =
+      GENERATE(from_range(test_options({DType::f32, DType::bf16, DType::f16})));
+  const DType dtype = options.dtype;
   const Sizes n{2, 3, 5, 7, 19, 2};
-  CAPTURE(dtype);
+  CAPTURE(options);
   const auto f = [](const Inputs& in) { return conv_transpose2d(in[0], in[1], in[2], 2); };
-  const Inputs in = n.inputs(dtype);
+  const Inputs in = n.inputs(options);
   Inputs exact_in;
-  for (const Tensor& t : in) exact_in.push_back(t.to(DType::f64));
+  for (const Tensor& t : in) exact_in.push_back(t.to(kCpu).to(DType::f64));
   const std::vector<Tensor> actual = output_and_grads(f, in), exact = output_and_grads(f, exact_in);
   // dy is drawn in f64 and rounded to the dtype: epsilon / 2 of each term in a random direction,
   // 4 sqrt(K) epsilon / 2 for the largest of many sums of K products, 120 pixels for the bias; the
@@ -105,7 +109,7 @@ TEST_CASE("conv_transpose2d: packed weights give the same bits") {
   const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
   const Sizes n = GENERATE(from_range(kSizes));
   CAPTURE(cpu::isa(), dtype, n.C, n.O, n.stride);
-  const Inputs in = n.inputs(dtype);
+  const Inputs in = n.inputs({dtype});
   const Tensor packed = pack_conv_transpose2d(strided_copy_of(in[1]));
   CHECK(packed.shape() == in[1].shape());
   CHECK(packed.dtype() == dtype);
@@ -117,7 +121,7 @@ TEST_CASE("conv_transpose2d: packed weights give the same bits") {
 
 TEST_CASE("conv_transpose2d: threads do not change the bits") {
   const DType dtype = GENERATE(DType::f32, DType::bf16);
-  const Inputs in = Sizes{2, 37, 19, 35, 33, 2}.inputs(dtype);
+  const Inputs in = Sizes{2, 37, 19, 35, 33, 2}.inputs({dtype});
   CHECK(same_bits_with_any_threads([&] {
     return output_and_grads(
         [](const Inputs& in) { return conv_transpose2d(in[0], in[1], in[2], 2); }, in);

@@ -37,46 +37,53 @@ struct Size {
   Shape rows;
   int64_t K, N;
 
-  Tensor x(DType dtype) const {
+  Tensor x(TensorOptions options) const {
     Shape shape = rows;
     shape.push_back(K);
-    return random_tensor(shape, {dtype});
+    return random_tensor(shape, options);
   }
-  Tensor weight(DType dtype) const { return random_tensor({N, K}, {dtype}, 2); }
-  Tensor row(DType dtype, uint64_t seed) const { return random_tensor({N}, {dtype}, seed); }
-  Tensor residual(DType dtype) const {
+  Tensor weight(TensorOptions options) const { return random_tensor({N, K}, options, 2); }
+  Tensor row(TensorOptions options, uint64_t seed) const {
+    return random_tensor({N}, options, seed);
+  }
+  Tensor residual(TensorOptions options) const {
     Shape shape = rows;
     shape.push_back(N);
-    return random_tensor(shape, {dtype}, 5);
+    return random_tensor(shape, options, 5);
   }
 };
 
 static const std::vector<Size> kSizes{{{}, 1, 1}, {{3}, 7, 5}, {{2, 5}, 65, 33}, {{19}, 384, 17}};
-static const std::vector<DType> kTypes{DType::f64, DType::f32, DType::bf16, DType::f16};
+static std::vector<Backend> all_backends() {
+  return test_backends({DType::f64, DType::f32, DType::bf16, DType::f16});
+}
 
 TEST_CASE("linear: matches its definition") {
-  const DType dtype = GENERATE(from_range(kTypes));
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend = GENERATE(from_range(all_backends()));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
   const Size size = GENERATE(from_range(kSizes));
-  CAPTURE(cpu::isa(), dtype, size.K, size.N);
-  const Tensor x = size.x(dtype), weight = size.weight(dtype), bias = size.row(dtype, 3);
+  CAPTURE(backend, size.K, size.N);
+  const Tensor x = size.x(options), weight = size.weight(options), bias = size.row(options, 3);
   const Tensor y = linear(x, weight, bias);
-  CHECK(y.shape() == size.residual(dtype).shape());
-  CHECK(close(y, product(x, weight, bias), sum_of_products(size.K, dtype)));
-  CHECK(close(linear(x, weight), product(x, weight, {}), sum_of_products(size.K, dtype)));
+  CHECK(y.shape() == size.residual(options).shape());
+  CHECK(close(y, product(x, weight, bias), sum_of_products(size.K, options.dtype)));
+  CHECK(close(linear(x, weight), product(x, weight, {}), sum_of_products(size.K, options.dtype)));
   CHECK(same_bits(linear(strided_copy_of(x), strided_copy_of(weight), strided_copy_of(bias)), y));
 }
 
 TEST_CASE("linear_gelu: is the GELU of the product") {
-  const DType dtype = GENERATE(from_range(kTypes));
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend = GENERATE(from_range(all_backends()));
+  if (backend.options.device != kCpu) return;  // gelu has no CUDA kernel yet
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
   const Size size = GENERATE(from_range(kSizes));
-  CAPTURE(cpu::isa(), dtype, size.K, size.N);
-  const Tensor x = size.x(dtype), weight = size.weight(dtype), bias = size.row(dtype, 3);
+  CAPTURE(backend, size.K, size.N);
+  const Tensor x = size.x(options), weight = size.weight(options), bias = size.row(options, 3);
   // |gelu'| < 1.13, and gelu() itself: see its test. The sums are not rounded in between.
-  Tolerance tolerance = sum_of_products(size.K, dtype, 1.13);
-  tolerance.absolute += 5 * epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
-  tolerance.relative += 2 * epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
+  Tolerance tolerance = sum_of_products(size.K, options.dtype, 1.13);
+  tolerance.absolute += 5 * epsilon(options.dtype == DType::f64 ? DType::f64 : DType::f32);
+  tolerance.relative += 2 * epsilon(options.dtype == DType::f64 ? DType::f64 : DType::f32);
   const auto activated = [](std::vector<double> sums) {
     for (double& s : sums) s *= 0.5 * std::erfc(-s / std::sqrt(2.0));
     return sums;
@@ -91,22 +98,29 @@ TEST_CASE("linear_gelu: is the GELU of the product") {
 }
 
 TEST_CASE("linear_residual: is residual + gamma * product") {
-  const DType dtype = GENERATE(from_range(kTypes));
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend = GENERATE(from_range(all_backends()));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
   const Size size = GENERATE(from_range(kSizes));
   const bool has_bias = GENERATE(true, false), has_gamma = GENERATE(true, false);
-  CAPTURE(cpu::isa(), dtype, size.K, size.N, has_bias, has_gamma);
-  const Tensor x = size.x(dtype), weight = size.weight(dtype), residual = size.residual(dtype);
-  const Tensor bias = has_bias ? size.row(dtype, 3) : Tensor();
-  const Tensor gamma = has_gamma ? size.row(dtype, 4) : Tensor();
+  CAPTURE(backend, size.K, size.N, has_bias, has_gamma);
+  const Tensor x = size.x(options), weight = size.weight(options),
+               residual = size.residual(options);
+  const Tensor bias = has_bias ? size.row(options, 3) : Tensor();
+  const Tensor gamma = has_gamma ? size.row(options, 4) : Tensor();
   std::vector<double> expected = product(x, weight, bias);
   const std::vector<double> r = values(residual);
   for (size_t i = 0; i < expected.size(); ++i)
     expected[i] = r[i] + (has_gamma ? values(gamma)[i % size_t(size.N)] : 1) * expected[i];
   // |gamma| < 4 times the error of the sums; the product and the last addition are two more
   // roundings, counted as K grows by 2.
+  Tolerance tolerance = sum_of_products(size.K + 2, options.dtype, has_gamma ? 4 : 1);
+  // A CUDA device rounds gamma W and gamma b to the dtype before the product: K + 1 errors of
+  // epsilon / 2 in random directions, 4 sqrt(K + 1) of them for the largest of many, times gamma.
+  if (has_gamma && options.device != kCpu)
+    tolerance.absolute += 4 * 2 * std::sqrt(double(size.K) + 1) * epsilon(options.dtype);
   const Tensor y = linear_residual(x, weight, bias, gamma, residual);
-  CHECK(close(y, expected, sum_of_products(size.K + 2, dtype, has_gamma ? 4 : 1)));
+  CHECK(close(y, expected, tolerance));
   const auto strided = [](const Tensor& t) { return t.defined() ? strided_copy_of(t) : t; };
   CHECK(same_bits(linear_residual(strided(x), strided(weight), strided(bias), strided(gamma),
                                   strided(residual)),
@@ -153,8 +167,8 @@ TEST_CASE("linear: frozen arguments get no gradient, and the others the same as 
     return linear_residual(in[0], in[1], in[2], in[3], in[4]);
   };
   const DType type = DType::f32;
-  const Inputs in{size.x(type), size.weight(type), size.row(type, 3), size.row(type, 4),
-                  size.residual(type)};
+  const Inputs in{size.x({type}), size.weight({type}), size.row({type}, 3), size.row({type}, 4),
+                  size.residual({type})};
   const std::vector<Tensor> all = output_and_grads(f, in);
   for (size_t only = 0; only < in.size(); ++only) {
     CAPTURE(only);
@@ -169,18 +183,21 @@ TEST_CASE("linear: frozen arguments get no gradient, and the others the same as 
 }
 
 TEST_CASE("linear: gradients in every type agree with f64") {
-  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
-  CAPTURE(cpu::isa(), dtype);
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const DType dtype = backend.options.dtype;
+  CAPTURE(backend);
   const Size size{{71}, 35, 83};
-  const auto in = [&](DType type) {
-    const auto rounded = [&](const Tensor& t) { return t.to(dtype).to(type); };
-    return Inputs{rounded(size.x(dtype)), rounded(size.weight(dtype)), rounded(size.row(dtype, 3)),
-                  rounded(size.row(dtype, 4)), rounded(size.residual(dtype))};
+  const auto in = [&](TensorOptions options) {
+    const auto rounded = [&](const Tensor& t) { return t.to(options.dtype).to(options.device); };
+    return Inputs{rounded(size.x({dtype})), rounded(size.weight({dtype})),
+                  rounded(size.row({dtype}, 3)), rounded(size.row({dtype}, 4)),
+                  rounded(size.residual({dtype}))};
   };
   const auto check_grads = [&](size_t count, const std::function<Tensor(const Inputs&)>& f,
                                double factor) {
-    Inputs narrow = in(dtype), wide = in(DType::f64);
+    Inputs narrow = in(backend.options), wide = in({DType::f64});
     narrow.resize(count), wide.resize(count);
     const std::vector<Tensor> actual = output_and_grads(f, narrow);
     const std::vector<Tensor> exact = output_and_grads(f, wide);
@@ -199,8 +216,9 @@ TEST_CASE("linear: gradients in every type agree with f64") {
       3, [](const Inputs& in) { return linear(in[0], in[1], in[2]); }, 1);
   // The slope of GELU at a rounded sum of up to 4 sqrt(35): |gelu''| < 0.8 where |s| < 4, at an
   // error of 4 epsilon / 2.
-  check_grads(
-      3, [](const Inputs& in) { return linear_gelu(in[0], in[1], in[2]); }, 2.6);
+  if (backend.options.device == kCpu)  // gelu has no CUDA kernel yet
+    check_grads(
+        3, [](const Inputs& in) { return linear_gelu(in[0], in[1], in[2]); }, 2.6);
   // |gamma| < 4 scales dx and dW; dgamma multiplies sums over the rows with sums over K.
   check_grads(
       5, [](const Inputs& in) { return linear_residual(in[0], in[1], in[2], in[3], in[4]); }, 4);
@@ -210,8 +228,8 @@ TEST_CASE("linear_residual: folding LayerScale into the gradients changes only r
   const DType dtype = GENERATE(DType::f64, DType::f32);
   CAPTURE(dtype);
   const Size size{{2, 35}, 67, 33};
-  const Inputs in{size.x(dtype), size.weight(dtype), size.row(dtype, 3), size.row(dtype, 4),
-                  size.residual(dtype)};
+  const Inputs in{size.x({dtype}), size.weight({dtype}), size.row({dtype}, 3), size.row({dtype}, 4),
+                  size.residual({dtype})};
   const std::vector<Tensor> fused = output_and_grads(
       [](const Inputs& in) { return linear_residual(in[0], in[1], in[2], in[3], in[4]); }, in);
   const std::vector<Tensor> plain = output_and_grads(
@@ -233,8 +251,8 @@ TEST_CASE("linear: packed weights give the same bits, and come back") {
   const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
   const Size size = GENERATE(from_range(kSizes));
   CAPTURE(cpu::isa(), dtype, size.K, size.N);
-  const Tensor x = size.x(dtype), weight = size.weight(dtype), bias = size.row(dtype, 3);
-  const Tensor gamma = size.row(dtype, 4), residual = size.residual(dtype);
+  const Tensor x = size.x({dtype}), weight = size.weight({dtype}), bias = size.row({dtype}, 3);
+  const Tensor gamma = size.row({dtype}, 4), residual = size.residual({dtype});
   const Tensor packed = pack_linear(weight);
   CHECK(packed.layout() == Layout::packed);
   CHECK(packed.shape() == weight.shape());
@@ -258,8 +276,8 @@ TEST_CASE("linear: f16 weights and strided ones pass the packing functions") {
 TEST_CASE("linear: threads do not change the bits") {
   const DType dtype = GENERATE(DType::f32, DType::bf16);
   const Size size{{2, 411}, 67, 97};
-  const Inputs in{size.x(dtype), size.weight(dtype), size.row(dtype, 3), size.row(dtype, 4),
-                  size.residual(dtype)};
+  const Inputs in{size.x({dtype}), size.weight({dtype}), size.row({dtype}, 3), size.row({dtype}, 4),
+                  size.residual({dtype})};
   CHECK(same_bits_with_any_threads([&] {
     return output_and_grads(
         [](const Inputs& in) {

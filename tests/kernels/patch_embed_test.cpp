@@ -27,19 +27,21 @@ static std::vector<double> reference(const Tensor& image, const Tensor& weight,
   return tokens;
 }
 
-static Inputs inputs(DType dtype, int64_t B, int64_t H, int64_t W, int64_t D, int64_t p) {
-  return {random_tensor({B, H, W, 3}, {dtype}), random_tensor({D, p, p, 3}, {dtype}, 2),
-          random_tensor({D}, {dtype}, 3)};
+static Inputs inputs(TensorOptions options, int64_t B, int64_t H, int64_t W, int64_t D, int64_t p) {
+  return {random_tensor({B, H, W, 3}, options), random_tensor({D, p, p, 3}, options, 2),
+          random_tensor({D}, options, 3)};
 }
 
 static Tensor embed(const Inputs& in) { return patch_embed(in[0], in[1], in[2]); }
 
 TEST_CASE("patch_embed: matches its definition, packed or not") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const DType dtype = backend.options.dtype;
   const int64_t p = GENERATE(14, 5, 1), D = GENERATE(1, 19);
-  CAPTURE(cpu::isa(), dtype, p, D);
-  const Inputs in = inputs(dtype, 2, 2 * p, 3 * p, D, p);
+  CAPTURE(backend, p, D);
+  const Inputs in = inputs(backend.options, 2, 2 * p, 3 * p, D, p);
   // As for linear: sums of K = 3 p^2 products err by 4 K epsilon of the type to sum in, then one
   // rounding to the dtype.
   const double e = epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
@@ -53,13 +55,13 @@ TEST_CASE("patch_embed: matches its definition, packed or not") {
 }
 
 TEST_CASE("patch_embed: gradients match central differences") {
-  CHECK(gradcheck(embed, inputs(DType::f64, 2, 4, 6, 5, 2)));
-  CHECK(gradcheck(embed, inputs(DType::f64, 1, 28, 14, 3, 14)));
+  CHECK(gradcheck(embed, inputs({DType::f64}, 2, 4, 6, 5, 2)));
+  CHECK(gradcheck(embed, inputs({DType::f64}, 1, 28, 14, 3, 14)));
 }
 
 TEST_CASE("patch_embed: threads do not change the bits") {
   const DType dtype = GENERATE(DType::f32, DType::bf16);
-  const Inputs in = inputs(dtype, 2, 70, 98, 67, 14);
+  const Inputs in = inputs({dtype}, 2, 70, 98, 67, 14);
   CHECK(same_bits_with_any_threads([&] { return output_and_grads(embed, in); }));
 }
 

@@ -1,0 +1,102 @@
+#include "kernels/conv2d.h"
+
+#include <algorithm>
+
+#include "core/elements.h"
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/linear.h"
+
+namespace fathom {
+namespace {
+
+// A convolution as products of columns, a few images at a time: the columns of a map are
+// kernel_h * kernel_w times as large as the map.
+constexpr int64_t kColumnsBytes = int64_t(256) << 20;
+
+bool is_product(const Im2col& s) {
+  return s.kernel_h == 1 && s.kernel_w == 1 && s.stride == 1 && s.pad == 0;
+}
+
+// Calls f(first image, geometry of the images, their columns) for runs of images; the columns are
+// memory of their own, or undefined for a product of the map itself.
+template <class F>
+void for_images(const Im2col& shape, TensorOptions options, F&& f) {
+  if (is_product(shape)) return f(int64_t(0), shape, Tensor());
+  Im2col part = shape;
+  part.B = 1;
+  const int64_t bytes = part.rows() * part.columns() * size_of(options.dtype);
+  const int64_t images = std::clamp<int64_t>(kColumnsBytes / bytes, 1, shape.B);
+  part.B = images;
+  Tensor columns = empty({part.rows(), part.columns()}, options);
+  for (int64_t first = 0; first < shape.B; first += images) {
+    part.B = std::min(images, shape.B - first);
+    f(first, part, columns.narrow(0, 0, part.rows()));
+  }
+}
+
+// Images first and following of a batch.
+Tensor images_of(const Tensor& batch, int64_t first, int64_t count) {
+  return batch.detach().narrow(0, first, count);
+}
+
+}  // namespace
+
+void kernels::conv2d_forward(CudaStream stream, const Tensor& x, const Tensor& weight,
+                             const Tensor& bias, const Conv2dOptions& o, Tensor& y) {
+  const Im2col shape{x.dim(0),      x.dim(1),      x.dim(2), x.dim(3),
+                     weight.dim(1), weight.dim(2), o.stride, o.pad};
+  for_images(shape, x.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
+    const Tensor in = images_of(x, first, part.B);
+    Tensor out = images_of(y, first, part.B);
+    const Tensor add = o.residual.defined() ? images_of(o.residual, first, part.B) : Tensor();
+    if (columns.defined()) im2col(stream, part, in, columns);
+    cuda::launch_float("conv2d", stream, {x, weight}, [&]<class T>(Tag<T>) {
+      cuda::gemm(stream, {.dtype = x.dtype(),
+                          .c_dtype = y.dtype(),
+                          .a = (columns.defined() ? columns : in).device_data<T>(),
+                          .b = weight.device_data<T>(),
+                          .transpose_b = true,
+                          .c = out.device_data<T>(),
+                          .M = part.rows(),
+                          .N = weight.dim(0),
+                          .K = part.columns(),
+                          .bias = cuda::device_data_or_null<T>(bias),
+                          .add = cuda::device_data_or_null<T>(add),
+                          .relu = o.relu});
+    });
+  });
+  if (o.residual2.defined()) add_in_place(stream, o.residual2, y);
+}
+
+void kernels::conv2d_input_gradient(CudaStream stream, const Im2col& shape, const Tensor& dy,
+                                    const Tensor& weight, Tensor& dx) {
+  for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
+    Tensor to = images_of(dx, first, part.B);
+    Tensor& rows = columns.defined() ? columns : to;
+    linear_input_gradient(stream, images_of(dy, first, part.B), weight, rows);
+    if (columns.defined()) col2im(stream, part, columns, to);
+  });
+}
+
+void kernels::conv2d_weight_gradient(CudaStream stream, const Im2col& shape, const Tensor& dy,
+                                     const Tensor& x, Tensor& dweight) {
+  for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
+    const Tensor in = images_of(x, first, part.B), gradient = images_of(dy, first, part.B);
+    if (columns.defined()) im2col(stream, part, in, columns);
+    cuda::launch_float("conv2d (gradient of the weight)", stream, {dy, x}, [&]<class T>(Tag<T>) {
+      cuda::gemm(stream, {.dtype = dy.dtype(),
+                          .c_dtype = DType::f32,
+                          .a = gradient.device_data<T>(),
+                          .transpose_a = true,
+                          .b = (columns.defined() ? columns : in).device_data<T>(),
+                          .c = dweight.device_data<float>(),
+                          .M = dy.dim(-1),
+                          .N = part.columns(),
+                          .K = part.rows(),
+                          .add = first > 0 ? dweight.device_data<float>() : nullptr});
+    });
+  });
+}
+
+}  // namespace fathom
