@@ -14,8 +14,10 @@
 #include "core/autograd.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/bilinear.h"
+#include "kernels/cosine_alignment.h"
 #include "kernels/cpu/peak_kernels.h"
 #include "kernels/elementwise.h"
 #include "kernels/gelu.h"
@@ -23,6 +25,8 @@
 #include "kernels/layer_scale.h"
 #include "kernels/position_table.h"
 #include "kernels/reduce.h"
+#include "kernels/silog.h"
+#include "kernels/ssi_loss.h"
 #include "kernels/swiglu.h"
 #include "kernels/tokens.h"
 
@@ -115,6 +119,71 @@ static void run(const Op& op) {
     backward(op.f(leaves), dy);
     for (Tensor& leaf : leaves) leaf.clear_grad();
   });
+}
+
+// Losses of four images of 518 x 518; bytes are those of prediction, target and mask read once and
+// the gradient written once, the floor of a kernel that keeps an image in a cache.
+static void add_losses(std::vector<Op>& ops) {
+  const Shape maps{4, 518, 518};
+  const double pixels = double(maps.numel());
+  const Tensor mask = full(maps, 1, {DType::boolean});
+  Generator generator{2};
+  const Tensor target = uniform(maps, generator, 0.1, 1);
+  const Tensor prediction = uniform(maps, generator, 0.1, 1);
+  const auto ssi = [=](const SsiOptions& options) {
+    return [=](const auto& in) { return ssi_loss(in[0], target, mask, options).loss; };
+  };
+  const double forward = 9 * pixels, backward = 4 * pixels;
+  ops.push_back(
+      {"ssi loss V1, 4 x 518 x 518 f32", Bound::bytes, forward, backward, ssi({}), {prediction}});
+  ops.push_back({"ssi loss V2 trimmed, 4 x 518 x 518 f32",
+                 Bound::bytes,
+                 forward,
+                 backward,
+                 ssi({.error = SsiError::trimmed_quantile, .gradient_weight = 2}),
+                 {prediction}});
+  ops.push_back({"silog 4 x 518 x 518 f32",
+                 Bound::bytes,
+                 forward,
+                 backward,
+                 [=](const auto& in) { return silog(in[0], target, mask); },
+                 {prediction}});
+  const Tensor teacher = uniform({4, 1369, 384}, generator, -1, 1);
+  const double tokens = 4.0 * 1369 * 384 * 4;
+  ops.push_back({"cosine_alignment 4 x 1369 x 384 f32",
+                 Bound::bytes,
+                 2 * tokens,
+                 3 * tokens,
+                 [=](const auto& in) { return cosine_alignment(in[0], teacher).loss; },
+                 {noise({4, 1369, 384})}});
+}
+
+// The parameters of V2-S in tensors of about a transformer's size: 28 bytes a parameter.
+static Op adamw_op() {
+  std::vector<AdamwSlot> slots;
+  for (int i = 0; i < 42; ++i) {
+    const Shape shape{1536, 384};
+    slots.push_back({.grad = noise(shape),
+                     .weight = noise(shape),
+                     .m = zeros(shape),
+                     .v = zeros(shape),
+                     .average = {},
+                     .rounded = {},
+                     .lr = 1e-6,
+                     .decay = 0.01});
+  }
+  const double bytes = 28.0 * 42 * 1536 * 384;
+  return {"adamw and norm, 24.8 M parameters f32",
+          Bound::bytes,
+          bytes + bytes / 7,
+          0,
+          [slots](const auto&) mutable {
+            std::vector<Tensor> grads;
+            for (const AdamwSlot& slot : slots) grads.push_back(slot.grad);
+            adamw(slots, {.step = 10});
+            return sum_of_squares(grads);
+          },
+          {}};
 }
 
 // ViT-S at 518 x 518, batch 1: 1370 tokens of 384 channels, 6 heads of 64.
@@ -218,6 +287,8 @@ static std::vector<Op> all_ops() {
                  0,
                  [](const auto& in) { return assemble_tokens(in[0], in[1], in[2]); },
                  {noise({1, 1369, 384}), noise({384}), noise({1370, 384})}});
+  add_losses(ops);
+  ops.push_back(adamw_op());
   return ops;
 }
 
