@@ -9,7 +9,7 @@
 
 namespace fathom {
 
-MaskedStatistics masked_statistics(const Tensor& x_in, const Tensor& mask_in) {
+MaskedStatistics masked_statistics(const Tensor& x_in, const Tensor& mask_in, MedianOver over) {
   check_masked("masked_statistics", x_in, mask_in);
   const int64_t B = x_in.dim(0);
   check(x_in.numel() / B <= std::numeric_limits<int32_t>::max(), "masked_statistics: an image of ",
@@ -21,7 +21,7 @@ MaskedStatistics masked_statistics(const Tensor& x_in, const Tensor& mask_in) {
                      .index = empty({B}, integer),
                      .count = empty({B}, integer)};
   visit_stream(x.device(), [&](CpuStream stream) {
-    kernels::masked_statistics(stream, x, mask, s.median, s.deviation, s.index, s.count);
+    kernels::masked_statistics(stream, x, mask, over, s.median, s.deviation, s.index, s.count);
   });
   return s;
 }
@@ -39,23 +39,25 @@ Tensor usable_images(const MaskedStatistics& prediction, const MaskedStatistics&
 
 // ---- CPU
 
-// The place of the lower median among the N values of one image, -1 without any; n counts them.
+// The place of the lower median among the N values of one image, -1 without a valid one.
 template <class T>
-static int64_t median_index(const T* x, const bool* mask, int64_t N, int64_t& n) {
-  std::vector<decltype(cpu::sort_key(T()))> keys;
+static int64_t median_index(const T* x, const bool* mask, int64_t N, MedianOver over) {
+  using Key = decltype(cpu::sort_key(T()));
+  const auto takes_part = [=](int64_t i) { return mask[i] || over == MedianOver::all_with_zeros; };
+  const auto key_of = [=](int64_t i) { return cpu::sort_key(mask[i] ? x[i] : T(0)); };
+  if (std::none_of(mask, mask + N, [](bool valid) { return valid; })) return -1;
+  std::vector<Key> keys;
   keys.reserve(size_t(N));
   for (int64_t i = 0; i < N; ++i)
-    if (mask[i]) keys.push_back(cpu::sort_key(x[i]));
-  n = int64_t(keys.size());
-  if (n == 0) return -1;
-  const auto middle = keys.begin() + (n - 1) / 2;
+    if (takes_part(i)) keys.push_back(key_of(i));
+  const auto middle = keys.begin() + (int64_t(keys.size()) - 1) / 2;
   std::nth_element(keys.begin(), middle, keys.end());
   for (int64_t i = 0;; ++i)
-    if (mask[i] && cpu::sort_key(x[i]) == *middle) return i;
+    if (takes_part(i) && key_of(i) == *middle) return i;
 }
 
-void kernels::masked_statistics(CpuStream, const Tensor& x, const Tensor& mask, Tensor& median,
-                                Tensor& deviation, Tensor& index, Tensor& count) {
+void kernels::masked_statistics(CpuStream, const Tensor& x, const Tensor& mask, MedianOver over,
+                                Tensor& median, Tensor& deviation, Tensor& index, Tensor& count) {
   const int64_t B = x.dim(0), N = x.numel() / B;
   const bool* pm = mask.data<bool>();
   int32_t *pi = index.data<int32_t>(), *pc = count.data<int32_t>();
@@ -64,17 +66,21 @@ void kernels::masked_statistics(CpuStream, const Tensor& x, const Tensor& mask, 
     T *pt = median.data<T>(), *ps = deviation.data<T>();
     parallel_for(B, 1, [=](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {
-        int64_t n = 0;
-        pi[b] = int32_t(median_index(px + b * N, pm + b * N, N, n));
-        pc[b] = int32_t(n);
-        pt[b] = n == 0 ? T(0) : px[b * N + pi[b]];
+        const int64_t i = median_index(px + b * N, pm + b * N, N, over), at = b * N + i;
+        pi[b] = int32_t(i);
+        pt[b] = i >= 0 && pm[at] ? px[at] : T(0);
       }
     });
-    const auto sums = cpu::image_sums<1>(B, N, [=](int64_t b, int64_t i) {
+    const auto sums = cpu::image_sums<2>(B, N, [=](int64_t b, int64_t i) {
       const int64_t at = b * N + i;
-      return std::array<double, 1>{pm[at] ? std::fabs(double(px[at]) - double(pt[b])) : 0.0};
+      if (!pm[at]) return std::array<double, 2>{};
+      return std::array<double, 2>{std::fabs(double(px[at]) - double(pt[b])), 1};
     });
-    for (int64_t b = 0; b < B; ++b) ps[b] = pc[b] == 0 ? T(0) : T(sums[size_t(b)][0] / pc[b]);
+    for (int64_t b = 0; b < B; ++b) {
+      const auto& [distance, n] = sums[size_t(b)];
+      pc[b] = int32_t(n);
+      ps[b] = n == 0 ? T(0) : T(distance / n);
+    }
   });
 }
 

@@ -16,7 +16,8 @@ namespace fathom {
 /// A = sum rho, C = sum rho y, S = sum sign(y),
 ///     dL/dx_j = (rho_j - (C/n) sign(y_j)) / s, and at the median's index - (A - (C/n) S) / s more:
 /// the derivative of a median goes to the one element at `index`, and sign(0) = 0. So
-/// sum_j dL/dx_j = 0 and sum_j x_j dL/dx_j = 0. Sums in double.
+/// sum_j dL/dx_j = 0 and sum_j x_j dL/dx_j = 0, unless `index` is hidden (all_with_zeros): then the
+/// median is a constant. Sums in double.
 /// Source: Yang et al., "Depth Anything" (2024), equations 2 and 3.
 Tensor normalize_affine(const Tensor& x, const Tensor& mask, const MaskedStatistics& statistics);
 

@@ -35,8 +35,8 @@ SsiLosses ssi_loss(const Tensor& prediction, const Tensor& target_in, const Tens
                    const SsiOptions& options) {
   check_inputs("ssi_loss", prediction, target_in, mask);
   const Tensor target = target_in.detach();
-  const MaskedStatistics of_prediction = masked_statistics(prediction, mask);
-  const MaskedStatistics of_target = masked_statistics(target, mask);
+  const MaskedStatistics of_prediction = masked_statistics(prediction, mask, options.median);
+  const MaskedStatistics of_target = masked_statistics(target, mask, options.median);
   const Tensor usable = usable_images(of_prediction, of_target, options.limits);
   const Tensor compared = mask_images(mask, usable);
 

@@ -23,6 +23,7 @@ enum class SsiError {
 
 struct SsiOptions {
   SsiAlignment alignment = SsiAlignment::median;
+  MedianOver median = MedianOver::valid;
   SsiError error = SsiError::mean_absolute;
   double trim = 0.1;           // of the trimmed errors
   double gradient_weight = 0;  // of gradient_matching, over all valid pixels (never trimmed)

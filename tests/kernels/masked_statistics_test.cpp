@@ -105,6 +105,18 @@ TEST_CASE("masked_statistics: a permutation of the pixels changes nothing but th
   CHECK(a.index.item() == 1000 - b.index.item());
 }
 
+TEST_CASE("masked_statistics: hidden pixels as zeros, as the code of MiDaS has it") {
+  // Sorted: 0 0 1 2 3 and 0 0 0 -1 5 (two hidden, three hidden), without a valid one the last.
+  const Tensor x = from_values({3, 5}, {9, 3, 1, 9, 2, 7, 7, 5, 7, -1, 4, 4, 4, 4, 4});
+  const Tensor mask =
+      from_values({3, 5}, {0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0}, {DType::boolean});
+  const MaskedStatistics s = masked_statistics(x, mask, MedianOver::all_with_zeros);
+  CHECK(values(s.median) == std::vector<double>{1, 0, 0});
+  CHECK(values(s.index) == std::vector<double>{2, 0, -1});
+  CHECK(values(s.count) == std::vector<double>{3, 2, 0});
+  CHECK(values(s.deviation) == std::vector<double>{1, 3, 0});
+}
+
 TEST_CASE("masked_statistics: which images are usable") {
   // Fine, too few, none, constant, not finite.
   const double nan = std::numeric_limits<double>::quiet_NaN();

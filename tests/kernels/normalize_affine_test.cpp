@@ -52,6 +52,23 @@ TEST_CASE("normalize_affine: gradients match central differences") {
                   {drawn(1, shape, -0.5)}, 1e-5));
 }
 
+TEST_CASE("normalize_affine: gradients with a median that is hidden, and with one that is not") {
+  // Three of four pixels are valid, all positive: the median of all is one of them. Then fewer than
+  // half: it is 0.
+  const Shape shape{1, 7, 9};
+  std::vector<double> half(63);
+  for (size_t i = 0; i < 63; i += 2) half[i] = 1;
+  half[0] = 0;
+  const Tensor x = drawn(1, shape, 0.25);
+  for (const Tensor& mask : {drawn_mask(3, shape), from_values(shape, half, {DType::boolean})})
+    CHECK(gradcheck(
+        [&](const Inputs& in) {
+          return normalize_affine(in[0], mask,
+                                  masked_statistics(in[0], mask, MedianOver::all_with_zeros));
+        },
+        {x}, 1e-5));
+}
+
 TEST_CASE("normalize_affine: the gradient is orthogonal to constants and to x") {
   const DType dtype = GENERATE(DType::f32, DType::f64);
   const Shape shape{2, 101, 203};
