@@ -170,7 +170,7 @@ Json parse(std::string_view text, const std::string& name) {
 void apply_override(TrainConfig& config, const std::string& text) {
   const std::string source = "--set " + text;
   const size_t equals = text.find('=');
-  check(equals != std::string::npos && equals > 0, source,
+  check(equals != std::string::npos && equals > 0 && text[0] != '.', source,
         ": expected a key and a value, for example optimizer.lr=1e-4");
   const std::string key = text.substr(0, equals), value = text.substr(equals + 1);
   Json json = Json::parse(value, nullptr, false);
@@ -239,21 +239,20 @@ TrainConfig read_config(const std::filesystem::path& path, std::span<const std::
 
 std::string config_text(const TrainConfig& config) { return json_of(config).dump(2) + "\n"; }
 
+static void add_differences(const Json& a, const Json& b, const std::string& path,
+                            std::vector<std::string>& lines) {
+  for (const auto& [key, value] : a.items()) {
+    const Json& other = b.at(key);  // both are whole
+    if (value.is_object())
+      add_differences(value, other, joined(path, key), lines);
+    else if (value != other)
+      lines.push_back(joined(path, key) + ": " + value.dump() + " -> " + other.dump());
+  }
+}
+
 std::vector<std::string> config_differences(const TrainConfig& before, const TrainConfig& after) {
-  const auto a = json_of(before).flatten(), b = json_of(after).flatten();
   std::vector<std::string> lines;
-  const auto line = [&](const std::string& pointer, const Json& from, const Json& to) {
-    std::string key = pointer.substr(1);
-    std::ranges::replace(key, '/', '.');
-    lines.push_back(key + ": " + from.dump() + " -> " + to.dump());
-  };
-  for (const auto& [pointer, value] : a.items())
-    if (!b.contains(pointer))
-      line(pointer, value, nullptr);
-    else if (b[pointer] != value)
-      line(pointer, value, b[pointer]);
-  for (const auto& [pointer, value] : b.items())
-    if (!a.contains(pointer)) line(pointer, nullptr, value);
+  add_differences(json_of(before), json_of(after), "", lines);
   return lines;
 }
 
