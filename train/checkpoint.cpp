@@ -7,7 +7,6 @@
 
 #include "core/autograd.h"
 #include "core/hash.h"
-#include "core/strided_copy.h"
 #include "models/checkpoint/safetensors.h"
 
 namespace fathom {
@@ -122,24 +121,24 @@ Checkpoint read_checkpoint(const fs::path& path) {
   return checkpoint;
 }
 
-void restore(const Checkpoint& checkpoint, std::span<StateTensor> tensors) {
-  const NoGrad no_grad;
-  const Archive& archive = checkpoint.archive;
-  check(archive.entries.size() == tensors.size() + 1, archive.path, ": holds ",
-        archive.entries.size() - 1, " tensors, but this run has ", tensors.size(),
-        "; is it of the same stage and model?");
-  for (StateTensor& target : tensors) {
-    const Entry& entry = archive.at(target.name);
-    const Tensor view = published_view(target.tensor.detach(), target.order);
-    check(entry.shape == view.shape() && entry.dtype == view.dtype(), archive.path, ": ",
-          entry.name, " is ", entry.dtype, " ", entry.shape, ", but this run needs ", view.dtype(),
-          " ", view.shape());
-    Tensor published = empty(view.shape(), view.options());
-    copy_elements(entry, entry.dtype, {published.storage()->data(), size_t(published.bytes())});
-    Tensor out = view;
-    strided_copy(published, out);
-    archive.drop(entry);
+// The inverse of published_view.
+static Tensor memory_view(const Tensor& published, AxisOrder order) {
+  switch (order) {
+    case AxisOrder::as_published: return published;
+    case AxisOrder::conv: return published.transpose(1, 2).transpose(2, 3);
+    case AxisOrder::conv_transpose:
+      return published.transpose(0, 3).transpose(1, 2).transpose(0, 1);
   }
+  fail("memory_view: unknown order ", int(order));
+}
+
+Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name, AxisOrder order) {
+  const NoGrad no_grad;
+  const Entry& entry = checkpoint.archive.at(name);
+  Tensor published = empty(entry.shape, {entry.dtype, kCpu});
+  copy_elements(entry, entry.dtype, {published.storage()->data(), size_t(published.bytes())});
+  checkpoint.archive.drop(entry);
+  return memory_view(published, order).contiguous();
 }
 
 CheckpointFolder::CheckpointFolder(fs::path folder, int64_t keep)

@@ -49,9 +49,9 @@ struct Checkpoint {
 /// changed anywhere.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
 
-/// Copies every value into the tensors of the same name. Throws Error unless names, shapes and
-/// dtypes agree both ways.
-void restore(const Checkpoint& checkpoint, std::span<StateTensor> tensors);
+/// One tensor of a checkpoint in the order of axes that it has in memory. Throws Error without one.
+Tensor read_tensor(const Checkpoint& checkpoint, const std::string& name,
+                   AxisOrder order = AxisOrder::as_published);
 
 /// The checkpoints of a run: FOLDER/step-000001000.safetensors and FOLDER/best.safetensors.
 class CheckpointFolder {

@@ -33,6 +33,7 @@ struct ModelSection {
   std::string encoder;        // DINOv2 weights to start from; empty: random
   std::string weights;        // a whole model to start from, encoder and decoder
   double layer_scale = 1e-5;  // of random encoders: 1e-5 in DINOv2; 1 learns faster from scratch
+  double output_bias = 1;     // added to the last bias of a random decoder; see train/initialize.h
   int64_t channels = 0, layers = 0, hidden = 0;  // custom; hidden 0: four times the channels
   int64_t features = 0;                          // custom: width of the decoder
   std::vector<int64_t> out_channels, taps;       // custom: 4 each; no taps: those of the version
@@ -43,6 +44,7 @@ struct ModelSection {
     visit("encoder", self.encoder, Anything{});
     visit("weights", self.weights, Anything{});
     visit("layer_scale", self.layer_scale, Above{0, 10});
+    visit("output_bias", self.output_bias, Between{-100, 100});
     visit("channels", self.channels, Between{0, 8192});
     visit("layers", self.layers, Between{0, 256});
     visit("hidden", self.hidden, Between{0, 65536});
@@ -80,7 +82,8 @@ struct LossSection {
   double trim = 0;             // share of the largest residuals that is left out
   double gradient_weight = 0;  // of multi-scale gradient matching: 0 in V1, 2 in V2
   int64_t gradient_levels = 4;
-  int64_t min_valid = 10;  // pixels; below, a sample is left out and counted
+  int64_t min_valid = 10;             // pixels; below, a sample is left out and counted
+  std::string batch_mean = "images";  // or pixels: images weighted by what they have valid
 
   static void fields(auto& self, auto&& visit) {
     visit("kind", self.kind, OneOf{{"ssi", "least_squares"}});
@@ -88,6 +91,7 @@ struct LossSection {
     visit("gradient_weight", self.gradient_weight, Between{0, 1000});
     visit("gradient_levels", self.gradient_levels, Between{1, 8});
     visit("min_valid", self.min_valid, Between{1, 1e9});
+    visit("batch_mean", self.batch_mean, OneOf{{"images", "pixels"}});
   }
 };
 
@@ -154,7 +158,6 @@ struct MetricSection {
   int64_t batch = 16;
   double min_depth_m = 1e-3, max_depth_m = 20;  // 20 indoor, 80 outdoor
   std::string loss = "v2";                      // SiLog: v2, or zoe as ZoeDepth scales it
-  double silog_lambda = 0.5;  // share of the squared mean that is taken off; 0.85 with zoe
 
   static void fields(auto& self, auto&& visit) {
     visit("epochs", self.epochs, Between{1, 1e6});
@@ -163,7 +166,6 @@ struct MetricSection {
     visit("min_depth_m", self.min_depth_m, Above{0, 1e6});
     visit("max_depth_m", self.max_depth_m, Above{0, 1e6});
     visit("loss", self.loss, OneOf{{"v2", "zoe"}});
-    visit("silog_lambda", self.silog_lambda, Between{0, 1});
   }
 };
 
@@ -190,12 +192,12 @@ struct OptimizerSection {
   double lr = 5e-6;            // of the encoder
   double decoder_factor = 10;  // the decoder's lr over the encoder's
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
-  std::string decay = "all";  // all, or matrices: no norms, biases, embeddings and scales
+  std::string decay = "all";  // or weights: no norms, biases, embeddings and scales
   double clip_norm = 0;       // 0: gradients are not clipped
   int64_t accumulate = 1;     // batches a step
   double ema = 0;             // decay of the averaged weights; 0: none
-  double outlier_factor = 0;  // a gradient norm so often the running one skips the step; 0: never
-  std::string precision = "f32";  // or bf16 with f32 master weights
+  double loss_outlier = 0, gradient_outlier = 0;  // so often the running mean: no step; 0: off
+  std::string precision = "f32";                  // or bf16 with f32 master weights
 
   static void fields(auto& self, auto&& visit) {
     visit("lr", self.lr, Above{0, 10});
@@ -204,11 +206,12 @@ struct OptimizerSection {
     visit("beta2", self.beta2, Between{0, 0.9999999});
     visit("eps", self.eps, Above{0, 1});
     visit("weight_decay", self.weight_decay, Between{0, 10});
-    visit("decay", self.decay, OneOf{{"all", "matrices"}});
+    visit("decay", self.decay, OneOf{{"all", "weights"}});
     visit("clip_norm", self.clip_norm, Between{0, 1e9});
     visit("accumulate", self.accumulate, Between{1, 65536});
     visit("ema", self.ema, Between{0, 0.9999999});
-    visit("outlier_factor", self.outlier_factor, Between{0, 1e9});
+    visit("loss_outlier", self.loss_outlier, Between{0, 1e9});
+    visit("gradient_outlier", self.gradient_outlier, Between{0, 1e9});
     visit("precision", self.precision, OneOf{{"f32", "bf16"}});
   }
 };

@@ -32,7 +32,8 @@ static RunState some_state(int64_t step = 3) {
 
 static std::vector<StateTensor> some_tensors(uint64_t seed) {
   return {{"model.a", random_tensor({3, 5}, {}, seed)},
-          {"model.conv", random_tensor({2, 3, 3, 4}, {}, seed + 1), AxisOrder::conv},
+          {"model.conv", random_tensor({2, 5, 3, 4}, {}, seed + 1), AxisOrder::conv},
+          {"model.up", random_tensor({2, 5, 3, 4}, {}, seed + 4), AxisOrder::conv_transpose},
           {"optimizer.a.exp_avg", random_tensor({3, 5}, {DType::f64, kCpu}, seed + 2)},
           {"model.half", random_tensor({7}, {DType::bf16, kCpu}, seed + 3)}};
 }
@@ -51,10 +52,10 @@ TEST_CASE("checkpoint: state and tensors come back bit for bit, whatever their a
   const Checkpoint checkpoint = read_checkpoint(path);
   CHECK(checkpoint.state == some_state());
   CHECK(checkpoint.archive.metadata.at("fathom.kind") == "relative");
-  CHECK(checkpoint.archive.at("model.conv").shape == Shape{2, 4, 3, 3});  // as published
-  std::vector<StateTensor> restored = some_tensors(50);
-  restore(checkpoint, restored);
-  for (size_t i = 0; i < saved.size(); ++i) CHECK(same_bits(restored[i].tensor, saved[i].tensor));
+  CHECK(checkpoint.archive.at("model.conv").shape == Shape{2, 4, 5, 3});  // as published
+  for (const StateTensor& tensor : saved)
+    CHECK(same_bits(read_tensor(checkpoint, tensor.name, tensor.order), tensor.tensor));
+  CHECK_THROWS_WITH(read_tensor(checkpoint, "model.b"), Contains("model.b"));
 }
 
 TEST_CASE("checkpoint: torn or changed at any byte, it is refused") {
@@ -90,24 +91,6 @@ TEST_CASE("checkpoint: other files are refused by what they lack") {
   save_model(path, tiny_model(), 2);
   CHECK_THROWS_WITH(read_checkpoint(path), Contains("not a checkpoint of a training run"));
   CHECK_THROWS_WITH(read_checkpoint(scratch.path / "none"), Contains("No such file"));
-}
-
-TEST_CASE("checkpoint: tensors that do not match are named") {
-  const ScratchFolder scratch("checkpoint");
-  const fs::path path = scratch.path / "a.safetensors";
-  write_checkpoint(path, some_state(), some_tensors(1));
-  const Checkpoint checkpoint = read_checkpoint(path);
-  std::vector<StateTensor> fewer = some_tensors(1), reshaped = some_tensors(1),
-                           renamed = some_tensors(1), retyped = some_tensors(1);
-  fewer.pop_back();
-  CHECK_THROWS_WITH(restore(checkpoint, fewer), Contains("holds 4 tensors, but this run has 3"));
-  reshaped[0].tensor = random_tensor({5, 3});
-  CHECK_THROWS_WITH(restore(checkpoint, reshaped),
-                    Contains("model.a is f32 [3, 5]") && Contains("needs f32 [5, 3]"));
-  renamed[0].name = "model.b";
-  CHECK_THROWS_WITH(restore(checkpoint, renamed), Contains("model.b"));
-  retyped[0].tensor = random_tensor({3, 5}, {DType::f64, kCpu});
-  CHECK_THROWS_WITH(restore(checkpoint, retyped), Contains("needs f64 [3, 5]"));
 }
 
 TEST_CASE("checkpoint: is a model that inference loads") {
