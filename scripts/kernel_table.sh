@@ -25,6 +25,8 @@ for source in "$root"/kernels/*.cu; do
         sub(/.*entry function ./, "", name)
         gsub(/\(anonymous namespace\)::/, "", name)
         gsub(/\(int\)/, "", name)
+        sub(/\(fathom::cuda::Side\)0/, "keys", name)
+        sub(/\(fathom::cuda::Side\)1/, "queries", name)
         sub(/\(.*/, "", name)
         gsub(/fathom::cuda::|^void /, "", name)
         gsub(/__nv_bfloat16/, "bf16", name)

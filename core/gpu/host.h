@@ -86,8 +86,7 @@ void under_schedules(int random_seeds, Body body) {
 
 // ---- memory of the device: tests and the engine's allocator get theirs here ---------------------
 
-// `granule` is the size of an element (1, 2 or 4 and more): the unit in which races are tracked; 0
-// for memory that is not tracked, only bounded.
+// `granule` is the size of an element (1, 2 or 4 and more): the unit in which races are tracked.
 void* allocate(std::size_t bytes, std::size_t granule);
 void release(void* pointer);
 void copy_in(void* device, const void* host, std::size_t bytes);
@@ -201,6 +200,8 @@ void launch(void (*kernel)(P...), host::Grid grid, dim3 block, std::size_t share
   host::run(grid, block, shared_bytes, bound);
 }
 
+inline int multiprocessors() { return 2; }  // few: persistent kernels go round more than once
+
 class DynamicShared {
  public:
   template <class T>
@@ -243,7 +244,10 @@ inline void mma_m16n8k16(float (&c)[4], const std::uint32_t (&a)[4], const std::
   host::mma(c, a, b, std::is_same_v<T, __nv_bfloat16>, site);
 }
 
+inline float exp2_approximate(float x) { return std::exp2(x); }
+
 void named_barrier(int id, int threads, host::Site site = host::Site::current());
+void named_barrier_arrive(int id, int threads, host::Site site = host::Site::current());
 
 }  // namespace fathom::gpu
 

@@ -1,4 +1,6 @@
 // Barriers of a block, and waiting for other threads.
+#include <algorithm>
+
 #include "tests/kernel_host/internal.h"
 
 namespace fathom::gpu::host {
@@ -47,34 +49,49 @@ int sync_threads(BlockVote vote, int predicate, Site site) {
 
 namespace fathom::gpu {
 
-void named_barrier(int id, int threads, host::Site site) {
-  const host::InLayer in_layer;
-  using namespace host;
+using namespace host;
+
+// Counts the current thread; whether it was the last, for which those who wait have been made
+// ready.
+static bool arrive_at(int id, int threads, Site site) {
   Worker& w = *worker;
-  Thread& t = *w.current;
   if (id < 1 || id > 15) fail("named barriers are 1 to 15");
   if (threads <= 0 || threads % 32 != 0) fail("a named barrier takes a multiple of 32 threads");
   NamedBarrier& b = w.named[static_cast<unsigned>(id)];
   if (b.arrived == 0) b.threads = static_cast<unsigned>(threads);
   if (b.threads != static_cast<unsigned>(threads))
     fail("threads disagree on the size of a named barrier at " + describe(site));
-  b.waiting[t.id / 32] |= 1u << (t.id % 32);
-  t.operation = "named_barrier";
-  t.site = site;
-  if (++b.arrived < b.threads) {
-    suspend(w);
-    return;
-  }
-  std::uint32_t warps = 0;
+  const unsigned own = w.current->id / 32;
+  for (std::size_t i = 0; i < b.clock.size(); ++i)
+    b.clock[i] = std::max(b.clock[i], w.seen[own][i]);
+  b.clock[own] = ++w.now;
+  if (++b.arrived < b.threads) return false;
   for (unsigned warp = 0; warp < 32; ++warp) {
     if (b.waiting[warp] == 0) continue;
-    warps |= 1u << warp;
     make_ready(w, warp, b.waiting[warp]);
+    std::copy(b.clock.begin(), b.clock.end(), w.seen[warp]);
   }
   b = {};
   ++w.counts.barriers;
-  order_warps(w, warps);
+  w.pauses_in_a_row = 0;
+  return true;
+}
+
+void named_barrier(int id, int threads, host::Site site) {
+  const InLayer in_layer;
+  Worker& w = *worker;
+  Thread& t = *w.current;
+  t.operation = "named_barrier";
+  t.site = site;
+  if (id >= 1 && id <= 15)
+    w.named[static_cast<unsigned>(id)].waiting[t.id / 32] |= 1u << (t.id % 32);
+  arrive_at(id, threads, site);
   suspend(w);
+}
+
+void named_barrier_arrive(int id, int threads, host::Site site) {
+  const InLayer in_layer;
+  arrive_at(id, threads, site);
 }
 
 }  // namespace fathom::gpu

@@ -2,6 +2,8 @@
 //
 // A copy or a wgmma takes place either when it is issued or as late as it may: a copy when a thread
 // waits for its barrier, a wgmma when its warpgroup waits.  Options::async chooses.
+#include <algorithm>
+
 #include "tests/kernel_host/internal.h"
 
 namespace fathom::gpu {
@@ -33,26 +35,46 @@ BarrierState& state_of(Worker& w, const Barrier* barrier, std::uint64_t state,
   return w.barriers[state - 1];
 }
 
-void perform(Worker& w, TensorCopy& copy) {
-  const auto* matrix = static_cast<const std::byte*>(copy.map.matrix);
-  for (std::uint32_t r = 0; r < copy.map.box_rows; ++r)
-    for (std::uint32_t chunk = 0; chunk < 8; ++chunk) {  // of 16 bytes: 8 elements
-      std::byte* to = copy.shared + r * 128 + (chunk ^ (r & 7)) * 16;
-      for (std::uint32_t e = 0; e < 8; ++e) {
-        const std::int64_t row = copy.row + static_cast<std::int64_t>(r);
-        const std::int64_t column = copy.column + static_cast<std::int64_t>(chunk * 8 + e);
-        const bool inside = row >= 0 && row < static_cast<std::int64_t>(copy.map.rows) &&
-                            column >= 0 && column < static_cast<std::int64_t>(copy.map.columns);
-        if (inside)
-          std::memcpy(to + 2 * e,
-                      matrix + (static_cast<std::uint64_t>(row) * copy.map.columns +
-                                static_cast<std::uint64_t>(column)) *
-                                   2,
-                      2);
-        else
-          std::memset(to + 2 * e, 0, 2);
-      }
+// Visits the 16-byte chunks of a box: where they are in shared memory, and how many of their eight
+// elements lie within the array, from `in_array` on. Columns before the first are not supported.
+template <class Visit>
+void walk_box(const TensorBox& box, Visit visit) {
+  const TensorMap& map = box.map;
+  for (std::uint32_t r = 0; r < map.box_rows; ++r) {
+    const std::array<std::int64_t, 4> at = {box.at[0], box.at[1] + std::int64_t{r}, box.at[2],
+                                            box.at[3]};
+    bool inside = true;
+    std::int64_t offset = at[0];
+    for (std::size_t i = 1; i < 4; ++i) {
+      inside &= at[i] >= 0 && at[i] < static_cast<std::int64_t>(map.extents[i]);
+      offset += at[i] * static_cast<std::int64_t>(map.strides[i - 1]);
     }
+    for (std::uint32_t chunk = 0; chunk < 8; ++chunk) {
+      const std::int64_t column = at[0] + 8 * std::int64_t{chunk};
+      const auto left = static_cast<std::int64_t>(map.extents[0]) - column;
+      const std::int64_t count = inside ? std::clamp<std::int64_t>(left, 0, 8) : 0;
+      visit(box.shared + r * 128 + (chunk ^ (r & 7)) * 16,
+            static_cast<std::byte*>(map.array) + 2 * (offset + 8 * std::int64_t{chunk}),
+            static_cast<std::size_t>(2 * count));
+    }
+  }
+}
+
+void check_box(Worker& w, const TensorBox& box, Access kind, const char* operation, Site site) {
+  if (shared_address(box.shared) % 1024 != 0)
+    fail(std::string(operation) + " at " + describe(site) +
+         ": the tile is not at a multiple of 1024 bytes");
+  if (box.at[0] < 0 || box.at[0] % 8 != 0)
+    fail(std::string(operation) + " at " + describe(site) + ": columns start at multiples of 8");
+  layer_access(w, w.current->id, box.shared, box.map.box_rows * 128, kind, box.pc, true, operation);
+}
+
+void perform(Worker& w, TensorCopy& copy) {
+  walk_box(copy, [&](std::byte* shared, const std::byte* in_array, std::size_t bytes) {
+    if (bytes != 0 && w.tracking) access(w, copy.thread, in_array, bytes, Access::read, copy.pc);
+    std::memcpy(shared, in_array, bytes);
+    std::memset(shared + bytes, 0, 16 - bytes);
+  });
   const std::uint32_t bytes = copy.map.box_rows * 128;
   finish_async_write(w, copy.shared, bytes);
   copy.done = true;
@@ -60,6 +82,14 @@ void perform(Worker& w, TensorCopy& copy) {
   b.arrived[32] = ++w.now;
   b.bytes -= bytes;
   complete_if_done(w, b);
+}
+
+void perform(Worker& w, TensorStore& store) {
+  walk_box(store, [&](const std::byte* shared, std::byte* in_array, std::size_t bytes) {
+    if (bytes != 0 && w.tracking) access(w, store.thread, in_array, bytes, Access::write, store.pc);
+    std::memcpy(in_array, shared, bytes);
+  });
+  store.done = true;
 }
 
 }  // namespace
@@ -116,35 +146,65 @@ void Barrier::wait(unsigned parity, Site site) {
 void fence_proxy_async() { worker->current->proxy_fence = ++worker->now; }
 
 __attribute__((noinline)) void tensor_load(void* shared, const TensorMap& map, Barrier& barrier,
-                                           int column, int row, Site site) {
+                                           int column, int row, int third, int fourth, Site site) {
   const InLayer in_layer;
   Worker& w = *worker;
   const std::uint32_t pc = pc_of(__builtin_return_address(0)), bytes = map.box_rows * 128;
   state_of(w, &barrier, barrier.state_, "tensor_load", site);
-  if (shared_address(shared) % 1024 != 0)
-    fail("tensor_load at " + describe(site) + ": the tile is not at a multiple of 1024 bytes");
-  layer_access(w, w.current->id, shared, bytes, Access::async_write, pc, true, "tensor_load");
+  const TensorBox box{
+      map, static_cast<std::byte*>(shared), {column, row, third, fourth}, w.current->id, pc, false};
+  check_box(w, box, Access::async_write, "tensor_load", site);
   if (w.tracking) {
     std::copy_n(w.seen[w.current->id / 32], 33, w.seen[32]);  // it is ordered as its thread is
     access(w, kAsyncThread, shared, bytes, Access::async_write, pc);
   }
   std::erase_if(w.tensor_copies, [](const TensorCopy& copy) { return copy.done; });
-  w.tensor_copies.push_back({map, static_cast<std::byte*>(shared),
-                             static_cast<std::size_t>(barrier.state_ - 1), column, row, false});
+  w.tensor_copies.push_back({box, static_cast<std::size_t>(barrier.state_ - 1)});
   if (w.async == Async::early) perform(w, w.tensor_copies.back());
+}
+
+__attribute__((noinline)) void tensor_store(const TensorMap& map, const void* shared, int column,
+                                            int row, int third, int fourth, Site site) {
+  const InLayer in_layer;
+  Worker& w = *worker;
+  Thread& t = *w.current;
+  const std::uint32_t pc = pc_of(__builtin_return_address(0));
+  auto* bytes = static_cast<std::byte*>(const_cast<void*>(shared));
+  TensorStore store{{map, bytes, {column, row, third, fourth}, t.id, pc, false}, t.store_group};
+  check_box(w, store, Access::async_read, "tensor_store", site);
+  if (w.tracking) access(w, t.id, shared, map.box_rows * 128, Access::async_read, pc);
+  t.stores.push_back(store);
+  if (w.async == Async::early) perform(w, t.stores.back());
+}
+
+void tensor_store_commit() { ++worker->current->store_group; }
+
+void tensor_store_wait_pending(int pending) {
+  const InLayer in_layer;
+  Worker& w = *worker;
+  Thread& t = *w.current;
+  std::erase_if(t.stores, [&](TensorStore& store) {
+    if (store.group + static_cast<std::uint32_t>(pending) >= t.store_group) return false;
+    if (!store.done) perform(w, store);
+    if (w.tracking)  // its reads are over only now
+      access(w, t.id, store.shared, store.map.box_rows * 128, Access::async_read, store.pc);
+    return true;
+  });
 }
 
 // ---- wgmma --------------------------------------------------------------------------------------
 
 namespace {
 
-// Visits a 64 x 16 operand through its descriptor: k-major, swizzled by 128 bytes.
+// Visits the 16-byte chunks of an operand of 16 elements along k through its descriptor, swizzled
+// by 128 bytes: `rows` rows of 2 chunks when they lie along k, 16 rows of 8 chunks otherwise.
 template <class Visit>
-void walk_operand(Worker& w, std::uint64_t descriptor, Visit visit) {
+void walk_operand(Worker& w, std::uint64_t descriptor, int rows, std::uint32_t chunks,
+                  Visit visit) {
   const auto start = static_cast<std::uint32_t>(descriptor & 0x3fff) << 4;
   const auto stride = static_cast<std::uint32_t>(descriptor >> 32 & 0x3fff) << 4;
-  for (int r = 0; r < 64; ++r)
-    for (std::uint32_t chunk = 0; chunk < 2; ++chunk) {
+  for (int r = 0; r < rows; ++r)
+    for (std::uint32_t chunk = 0; chunk < chunks; ++chunk) {
       std::uint32_t address = start + static_cast<std::uint32_t>(r / 8) * stride +
                               static_cast<std::uint32_t>(r % 8) * 128 + chunk * 16;
       address ^= (address >> 7 & 7) << 4;
@@ -153,44 +213,74 @@ void walk_operand(Worker& w, std::uint64_t descriptor, Visit visit) {
     }
 }
 
-// A warp has waited for the operation: its reads are over only now.
-void track_reads(Worker& w, unsigned warp, const WgmmaOperation& op) {
-  for (const std::uint64_t descriptor : {op.a, op.b})
-    walk_operand(w, descriptor, [&](const std::byte* from, int, int) {
-      access(w, warp * 32, from, 16, Access::async_read, op.pc);
-    });
+template <class Visit>
+void walk_a(Worker& w, const Wgmma& op, Visit visit) {
+  if (op.a_registers == nullptr) walk_operand(w, op.a, 64, 2, visit);
+}
+template <class Visit>
+void walk_b(Worker& w, const Wgmma& op, Visit visit) {
+  const bool along_k = op.a_registers == nullptr;
+  walk_operand(w, op.b, along_k ? op.columns : 16, along_k ? 2 : 8, visit);
 }
 
-void read_operand(Worker& w, unsigned group, std::uint64_t descriptor, float (&out)[64][16],
-                  std::uint32_t pc) {
-  walk_operand(w, descriptor, [&](const std::byte* from, int row, int k) {
-    layer_access(w, group * 128, from, 16, Access::async_read, pc, true, "wgmma");
-    for (int e = 0; e < 8; ++e) {
-      std::uint16_t bits;
-      std::memcpy(&bits, from + 2 * e, 2);
-      out[row][k + e] = std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-    }
-  });
+void track_reads(Worker& w, unsigned thread, const WgmmaOperation& op) {
+  const auto read = [&](const std::byte* from, int, int) {
+    access(w, thread, from, 16, Access::async_read, op.pc);
+  };
+  walk_a(w, op.arguments[0], read);
+  walk_b(w, op.arguments[0], read);
+}
+
+float widen(std::uint16_t bits, bool bfloat) {
+  if (bfloat) return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+  __half_raw raw;
+  raw.x = bits;
+  return __half2float(__half(raw));
 }
 
 // Thread 32*w + 4*g + t of the warpgroup holds rows 16*w + g + 8*i, columns 8*j + 2*t + h in c[4*j
 // + 2*i + h].
 void perform(Worker& w, unsigned group, WgmmaOperation& op) {
-  static thread_local float A[64][16], B[64][16], sum[64][64], Bt[16][64];
-  read_operand(w, group, op.a, A, op.pc);
-  read_operand(w, group, op.b, B, op.pc);
-  for (int n = 0; n < 64; ++n)
-    for (int k = 0; k < 16; ++k) Bt[k][n] = B[n][k];
-  std::memset(sum, 0, sizeof sum);
-  for (int m = 0; m < 64; ++m)
+  static thread_local float A[64][16], B[16][128], sum[64][128];
+  const Wgmma& first = op.arguments[0];
+  const int columns = first.columns;
+  const auto chunk_of = [&](const std::byte* from, float(&values)[8]) {
+    layer_access(w, group * 128, from, 16, Access::async_read, op.pc, true, "wgmma");
+    for (int e = 0; e < 8; ++e) {
+      std::uint16_t bits;
+      std::memcpy(&bits, from + 2 * e, 2);
+      values[e] = widen(bits, first.bfloat);
+    }
+  };
+  float values[8];
+  walk_a(w, first, [&](const std::byte* from, int row, int k) {
+    chunk_of(from, values);
+    std::copy_n(values, 8, &A[row][k]);
+  });
+  walk_b(w, first, [&](const std::byte* from, int row, int column) {
+    chunk_of(from, values);
+    for (int e = 0; e < 8; ++e)
+      (first.a_registers ? B[row][column + e] : B[column + e][row]) = values[e];
+  });
+  if (first.a_registers != nullptr)
+    for (int thread = 0; thread < 128; ++thread)
+      for (int i = 0; i < 8; ++i) {
+        const std::uint32_t pair =
+            op.arguments[static_cast<std::size_t>(thread)].a_registers[i / 2];
+        A[thread / 32 * 16 + thread % 32 / 4 + i / 2 % 2 * 8][thread % 4 * 2 + i / 4 * 8 + i % 2] =
+            widen(static_cast<std::uint16_t>(pair >> (i % 2 * 16)), first.bfloat);
+      }
+  for (int m = 0; m < 64; ++m) {
+    std::fill_n(sum[m], columns, 0.0f);
     for (int k = 0; k < 16; ++k)
-      for (int n = 0; n < 64; ++n) sum[m][n] += A[m][k] * Bt[k][n];
+      for (int n = 0; n < columns; ++n) sum[m][n] += A[m][k] * B[k][n];
+  }
   for (int thread = 0; thread < 128; ++thread)
-    for (int i = 0; i < 32; ++i) {
-      float& c = op.c[static_cast<std::size_t>(thread)][i];
+    for (int i = 0; i < columns / 2; ++i) {
+      float& c = op.arguments[static_cast<std::size_t>(thread)].c[i];
       const float v = sum[thread / 32 * 16 + thread % 32 / 4 + i / 2 % 2 * 8]
                          [i / 4 * 8 + thread % 4 * 2 + i % 2];
-      c = op.accumulate ? c + v : v;
+      c = first.accumulate ? c + v : v;
     }
   op.done = true;
   ++w.counts.mma;
@@ -198,8 +288,7 @@ void perform(Worker& w, unsigned group, WgmmaOperation& op) {
 
 }  // namespace
 
-__attribute__((noinline)) void wgmma_m64n64k16_bf16(float (&c)[32], std::uint64_t a,
-                                                    std::uint64_t b, bool accumulate, Site site) {
+__attribute__((noinline)) void host::wgmma(const Wgmma& arguments, Site site) {
   const InLayer in_layer;
   Worker& w = *worker;
   Thread& t = *w.current;
@@ -208,11 +297,7 @@ __attribute__((noinline)) void wgmma_m64n64k16_bf16(float (&c)[32], std::uint64_
   static constexpr char kName[] = "wgmma";
   if (first + 128 > w.thread_count)
     fail("wgmma at " + describe(site) + ": the warpgroup is not full");
-  struct Argument {
-    float* c;
-    std::uint64_t a, b;
-    bool accumulate;
-  } own{c, a, b, accumulate};
+  Wgmma own = arguments;
   t.operation = kName;
   t.argument = &own;
   t.site = site;
@@ -221,20 +306,20 @@ __attribute__((noinline)) void wgmma_m64n64k16_bf16(float (&c)[32], std::uint64_
     return;
   }
   g.arrived = 0;
-  WgmmaOperation op{
-      {}, a, b, accumulate, false, 0, t.wgmma_group, pc_of(__builtin_return_address(0))};
+  WgmmaOperation op{{}, false, 0, t.wgmma_group, pc_of(__builtin_return_address(0))};
   for (unsigned i = 0; i < 128; ++i) {
     const Thread& other = w.threads[first + i];
     if (other.operation != kName || other.site.line() != site.line() ||
         other.site.column() != site.column() || other.wgmma_group != t.wgmma_group)
       fail("divergent warpgroup: wgmma at " + describe(site) + " while thread " +
            std::to_string(other.id) + " does not issue it");
-    const auto& argument = *static_cast<const Argument*>(other.argument);
-    if (argument.a != a || argument.b != b || argument.accumulate != accumulate)
+    op.arguments[i] = *static_cast<const Wgmma*>(other.argument);
+    if (op.arguments[i].a != own.a || op.arguments[i].b != own.b ||
+        op.arguments[i].accumulate != own.accumulate)
       fail("wgmma at " + describe(site) + ": thread " + std::to_string(other.id) +
            " has another descriptor or flag");
-    op.c[i] = argument.c;
   }
+  if (w.tracking) track_reads(w, t.id, op);  // what it reads must be there
   g.operations.push_back(op);
   if (w.async == Async::early) perform(w, t.id / 128, g.operations.back());
   for (unsigned warp = 0; warp < 4; ++warp)
@@ -255,7 +340,7 @@ void wgmma_wait_pending(int pending, Site site) {
               op.waited >> warp % 4 & 1)
             continue;
           if (!op.done) perform(w, group, op);
-          if (w.tracking) track_reads(w, warp, op);
+          if (w.tracking) track_reads(w, warp * 32, op);  // its reads are over only now
           op.waited |= 1u << warp % 4;
         }
         std::erase_if(operations, [](const WgmmaOperation& op) { return op.waited == 15; });

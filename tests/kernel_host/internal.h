@@ -60,6 +60,21 @@ struct Stack {
   std::byte* top = nullptr;
 };
 
+struct TensorBox {
+  TensorMap map;
+  std::byte* shared;
+  std::array<int, 4> at;
+  unsigned thread;
+  std::uint32_t pc;
+  bool done;
+};
+struct TensorCopy : TensorBox {
+  std::size_t barrier;
+};
+struct TensorStore : TensorBox {
+  std::uint32_t group;
+};
+
 struct AsyncCopy {
   void* shared;
   const void* global;
@@ -83,21 +98,24 @@ struct alignas(64) Thread {
   std::uint32_t group = 0;        // of cp.async
   std::uint32_t proxy_fence = 0;  // Worker::now at its last fence_proxy_async
   std::uint32_t wgmma_group = 0;
+  std::vector<TensorStore> stores;
+  std::uint32_t store_group = 0;
 };
 
 struct Warp {
   std::uint32_t live = 0, ready = 0, waiting = 0;
 };
 
+using Clock = std::array<std::uint32_t, 33>;  // a time for each warp, and for the copy engine
+
 struct NamedBarrier {
   unsigned threads = 0, arrived = 0;
   std::array<std::uint32_t, 32> waiting{};
+  Clock clock{};  // what those who wait are ordered after
 };
 
 // ---- sm_90: what the layer knows of an mbarrier, of copies under way and of wgmma
 // ----------------
-
-using Clock = std::array<std::uint32_t, 33>;  // a time for each warp, and for the copy engine
 
 struct BarrierState {
   std::uintptr_t address;
@@ -107,18 +125,9 @@ struct BarrierState {
   Clock arrived, completed;  // what arriving orders, and what waiting for the last phase does
 };
 
-struct TensorCopy {
-  TensorMap map;
-  std::byte* shared;
-  std::size_t barrier;
-  int column, row;
-  bool done;
-};
-
 struct WgmmaOperation {
-  std::array<float*, 128> c;
-  std::uint64_t a, b;
-  bool accumulate, done;
+  std::array<Wgmma, 128> arguments;
+  bool done;
   unsigned waited;  // a bit for each warp
   std::uint32_t group, pc;
 };
@@ -289,7 +298,6 @@ std::string verify_device_redzones();  // of all device allocations; empty: inta
 void mark_block(Worker& w);            // a new block starts
 void order_block(Worker& w);           // __syncthreads
 void order_warp(Worker& w, unsigned warp);
-void order_warps(Worker& w, std::uint32_t warps);
 void order_grid(Worker& w);  // __threadfence
 
 }  // namespace fathom::gpu::host

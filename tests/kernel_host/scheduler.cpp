@@ -11,7 +11,6 @@
 #include <mutex>
 #include <thread>
 
-#include "tests/kernel_host/capture.h"
 #include "tests/kernel_host/internal.h"
 
 constinit thread_local uint3 threadIdx{};
@@ -185,6 +184,7 @@ void exit_thread(Worker& w) {
   Thread& t = *w.current;
   Warp& warp = w.warps[t.id / 32];
   if (!t.copies.empty()) fail("the thread ends with a cp.async that it never waited for");
+  if (!t.stores.empty()) fail("the thread ends with a tensor_store that it never waited for");
   for (const WgmmaOperation& op : w.warpgroups[t.id / 128].operations)
     if (!(op.waited >> t.id / 32 % 4 & 1))
       fail("the thread ends with a wgmma that it never waited for");
@@ -292,6 +292,8 @@ void run_block(Worker& w, uint3 index) {
     t.group = 0;
     t.proxy_fence = 0;
     t.wgmma_group = 0;
+    t.stores.clear();
+    t.store_group = 0;
   }
   for (const TensorCopy& copy : w.tensor_copies)
     if (!copy.done && w.error.empty())
@@ -348,7 +350,6 @@ void run(const Grid& grid, dim3 block, std::size_t shared_bytes, const Call& cal
     refuse("invalid grid size");
   if (shared_bytes > kDynamicLimit)
     refuse("more dynamic shared memory than a block may have (227 KB)");
-  if (is_capturing()) return capture(grid, block, shared_bytes, call);
 
   const std::uint64_t blocks = static_cast<std::uint64_t>(grid.x) * grid.y * grid.z;
   unsigned workers = options().workers > 0 ? static_cast<unsigned>(options().workers)

@@ -24,20 +24,6 @@ void order_block(Worker& w) {
 
 void order_warp(Worker& w, unsigned warp) { w.seen[warp][warp] = ++w.now; }
 
-void order_warps(Worker& w, std::uint32_t warps) {
-  ++w.now;
-  if (!w.tracking) return;
-  std::uint32_t joined[33] = {};
-  for (std::uint32_t m = warps; m != 0; m &= m - 1) {
-    const int a = std::countr_zero(m);
-    for (int b = 0; b < 33; ++b) joined[b] = std::max(joined[b], w.seen[a][b]);
-    joined[a] = w.now;
-  }
-  for (std::uint32_t m = warps; m != 0; m &= m - 1) joined[std::countr_zero(m)] = w.now;
-  for (std::uint32_t m = warps; m != 0; m &= m - 1)
-    std::copy_n(joined, 33, w.seen[std::countr_zero(m)]);
-}
-
 void order_grid(Worker& w) {
   w.last_fence = ++w.now;
   w.fenced = true;

@@ -59,9 +59,9 @@ __global__ void __launch_bounds__(kThreads)
     gpu::wgmma_fence();
 #pragma unroll
     for (int i = 0; i < kTile / 16; ++i)  // 16 elements of k are 32 bytes: 2 in a descriptor
-      gpu::wgmma_m64n64k16_bf16(sum, a + 2 * i, b + 2 * i, step + i > 0);
+      gpu::wgmma_transposed<T, 64>(sum, a + 2 * i, b + 2 * i, step + i > 0);
     gpu::wgmma_commit();
-    gpu::wgmma_wait<0>();
+    gpu::wgmma_wait<0>(sum);
     empty[stage].arrive();
   }
 
