@@ -24,7 +24,7 @@ Tensor attention(const Tensor& qkv_in, int64_t heads) {
 
   return record(y, {qkv_in}, [qkv, heads, y = y.detach(), lse](const Tensor& dy) -> Grads {
     Tensor dqkv = empty_like(qkv);
-    visit_stream(qkv.device(), [&](CpuStream stream) {
+    visit_stream(qkv.device(), [&](auto stream) {
       kernels::attention_backward(stream, qkv, heads, y, lse, dy, dqkv);
     });
     return {dqkv};

@@ -20,5 +20,7 @@ void attention_forward(CpuStream, const Tensor& qkv, int64_t heads, Tensor& y, T
 void attention_forward(CudaStream, const Tensor& qkv, int64_t heads, Tensor& y, Tensor& lse);
 void attention_backward(CpuStream, const Tensor& qkv, int64_t heads, const Tensor& y,
                         const Tensor& lse, const Tensor& dy, Tensor& dqkv);
+void attention_backward(CudaStream, const Tensor& qkv, int64_t heads, const Tensor& y,
+                        const Tensor& lse, const Tensor& dy, Tensor& dqkv);
 }  // namespace kernels
 }  // namespace fathom

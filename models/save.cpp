@@ -14,9 +14,10 @@ static std::string number(double value) {
   return text.str();
 }
 
-std::map<std::string, std::string> model_metadata(const DepthAnything& model, int version) {
+static std::map<std::string, std::string> metadata_of(const DepthAnything& model, int version,
+                                                      const SaveOptions& options) {
   const DepthAnythingConfig& config = model.config;
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::string> metadata = options.metadata;
   metadata["format"] = "pt";  // what the field's readers expect
   metadata["fathom.writer"] = "fathom " + fathom::version();
   metadata["fathom.version"] = version == 1 ? "v1" : "v2";
@@ -59,9 +60,7 @@ void save_model(const std::filesystem::path& path, const DepthAnything& model, i
     for (int64_t part = 0; part < parts; ++part)
       tensors.push_back(output_of(names[size_t(part)], t, order, options.dtype, part, parts));
   });
-  std::map<std::string, std::string> metadata = model_metadata(model, version);
-  metadata.insert(options.metadata.begin(), options.metadata.end());
-  write_safetensors(path, tensors, metadata);
+  write_safetensors(path, tensors, metadata_of(model, version, options));
 }
 
 }  // namespace fathom

@@ -62,29 +62,79 @@ weights swapped              | kernels/bilinear.cu | same | cuda bilinear* | s/f
 images not apart             | kernels/bilinear.cu | same | cuda bilinear* | s/blockIdx.z\) \* H \* W \* C \+ c/blockIdx.z) * H * W + c/
 corners not aligned          | kernels/bilinear.cu | same | cuda bilinear* | s/\(from - 1\)/(from)/
 unaligned pixels as vectors  | kernels/bilinear.cu | same | cuda bilinear* | s/if \(is_vectorised\(x, C\).*/if (C > 2)/
-copy not waited for          | kernels/attention.cu | same | cuda attention* | s/cp_async_wait<1>/cp_async_wait<2>/
-copy not committed           | kernels/attention.cu | same | cuda attention* | 0,/gpu::cp_async_commit\(\);/s///
-no barrier after the wait    | kernels/attention.cu | same | cuda attention* | /cp_async_wait<1>/{n;s/__syncthreads\(\);//}
-no barrier before the refill | kernels/attention.cu | same | cuda attention* | s/__syncthreads\(\);  \/\/ before.*//
-wrong B fragment             | kernels/attention.cu | same | cuda attention* | 0,/\{r\[0\], r\[1\]\}/s//{r[0], r[2]}/
-wrong A fragment             | kernels/attention.cu | same | cuda attention* | s/(pack2<E>\(s\[2 \* m\])\[2\], s\[2 \* m\]\[3\]/\1[3], s[2 * m][2]/
-ldmatrix not transposed      | kernels/attention.cu | same | cuda attention* | s/ldmatrix_x4_trans/ldmatrix_x4/
-keys past the end counted    | kernels/attention.cu | same | cuda attention* | s/keys_left < kKeys\)/keys_left < 0)/
-bank conflicts               | kernels/attention.cu | same | cuda attention* | s/kPitch = D \+ 8/kPitch = D + 16/
-misaligned rows              | kernels/attention.cu | same | cuda attention* | s/kPitch = D \+ 8/kPitch = D + 4/
-tile row off by one          | kernels/attention.cu | same | cuda attention* | s/lane % 16\) \* kPitch<D> \+ d/lane % 16 + 1) * kPitch<D> + d/
-copy past the end            | kernels/attention.cu | same | cuda attention* | s/first \+ row < length;/first + row <= length;/
-misaligned vector store      | kernels/attention.cu | same | cuda attention* | s/D \+ lane % 4 \* 2;/D + lane % 4 * 2 - 1;/
-queries past the end written | kernels/attention.cu | same | cuda attention* | s/if \(row >= length\) continue;//
-output not rescaled          | kernels/attention.cu | same | cuda attention* | s/o\[n\]\[2 \* half\] \*= rescale;//
-sum not rescaled             | kernels/attention.cu | same | cuda attention* | s/row_sum\[half\] \* rescale/row_sum[half]/
-sum of half the lanes        | kernels/attention.cu | same | cuda attention* | s/sum \+= __shfl_xor_sync\(gpu::kFullWarp, sum, 2\);//
-maximum of half the lanes    | kernels/attention.cu | same | cuda attention* | s/largest = fmaxf.*largest, 2\)\);//
-values are the keys          | kernels/attention.cu | same | cuda attention* | s/v = k \+ heads \* D/v = k/
-heads write one              | kernels/attention.cu | same | cuda attention* | s/row\) \* heads \+ head\) \* D/row) * heads) * D/
-images not apart             | kernels/attention.cu | same | cuda attention* | s/qkv \+ image \* length \* stride/qkv/
-lse in base two              | kernels/attention.cu | same | cuda attention* | s/log2f\(sum\)\) \* kLn2/log2f(sum))/
-too little shared memory     | kernels/attention.cu | same | cuda attention* | s/= 5 \* kTile<D> \* 2/= 5 * kTile<D> * 2 - 16/
+copy not waited for          | kernels/attention.cu | same | cuda attention: * | s/cp_async_wait<1>/cp_async_wait<2>/
+copy not committed           | kernels/attention.cu | same | cuda attention: * | 0,/gpu::cp_async_commit\(\);/s///
+no barrier after the wait    | kernels/attention.cu | same | cuda attention: * | /cp_async_wait<1>/{n;s/__syncthreads\(\);//}
+no barrier before the refill | kernels/attention.cu | same | cuda attention: * | s/__syncthreads\(\);  \/\/ before.*//
+keys past the end counted    | kernels/attention.cu | same | cuda attention: * | s/keys_left < kKeys\)/keys_left < 0)/
+output not rescaled          | kernels/attention.cu | same | cuda attention: * | s/o\[n\]\[2 \* half\] \*= rescale;//
+sum not rescaled             | kernels/attention.cu | same | cuda attention: * | s/row_sum\[half\] \* rescale/row_sum[half]/
+sum of half the lanes        | kernels/attention.cu | same | cuda attention: * | s/sum \+= __shfl_xor_sync\(gpu::kFullWarp, sum, 2\);//
+maximum of half the lanes    | kernels/attention.cu | same | cuda attention: * | s/largest = fmaxf.*largest, 2\)\);//
+values are the keys          | kernels/attention.cu | same | cuda attention: * | s/v = k \+ heads \* D/v = k/
+heads write one              | kernels/attention.cu | same | cuda attention: * | s/length \* heads \+ head\) \* D/length * heads) * D/
+images not apart             | kernels/attention.cu | same | cuda attention: * | s/qkv \+ image \* length \* stride/qkv/
+lse in base two              | kernels/attention.cu | same | cuda attention: * | s/log2f\(sum\)\) \* kLn2/log2f(sum))/
+too little shared memory     | kernels/attention.cu | same | cuda attention: * | s/= 5 \* kTileElements<kKeys, D> \* 2/= 5 * kTileElements<kKeys, D> * 2 - 16/
+wrong B fragment             | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | 0,/\{r\[0\], r\[1\]\}/s//{r[0], r[2]}/
+wrong A fragment             | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/c\[2 \* k\]\[2\], c\[2 \* k\]\[3\]/c[2 * k][3], c[2 * k][2]/
+ldmatrix not transposed      | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/ldmatrix_x4_trans/ldmatrix_x4/
+bank conflicts               | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/kPitch = kColumns \+ 8/kPitch = kColumns + 16/
+misaligned rows              | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/kPitch = kColumns \+ 8/kPitch = kColumns + 4/
+tile row off by one          | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/rows \+ lane % 16 \*/rows + (lane % 16 + 1) */
+copy past the end            | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/first \+ row < length;/first + row <= length;/
+misaligned vector store      | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/lane % 4 \* 2\) =/lane % 4 * 2 - 1) =/
+rows past the end written    | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/if \(first \+ row < length\)$/if (true)/
+rows read before written     | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/__syncwarp\(\);//
+copies not waited for        | kernels/attention_backward.cu | same | cuda attention_backward* | s/cp_async_wait<1>/cp_async_wait<2>/
+no barrier before fragments  | kernels/attention_backward.cu | same | cuda attention_backward* | 0,/cp_async_wait<1>\(\);/{/cp_async_wait<1>\(\);/{n;s/__syncthreads\(\);//}}
+rows' tiles overwritten      | kernels/attention_backward.cu | same | cuda attention_backward* | s/__syncthreads\(\);  \/\/ before the first.*//
+no barrier before the refill | kernels/attention_backward.cu | same | cuda attention_backward* | s/__syncthreads\(\);  \/\/ before the next.*//
+padding has probabilities    | kernels/attention_backward.cu | same | cuda attention_backward* | s/left < kStep\)/left < 0)/
+statistics of this step lost | kernels/attention_backward.cu | same | cuda attention_backward* | s/statistics_next\[thread\] = next/statistics[thread] = next/
+statistics not swapped       | kernels/attention_backward.cu | same | cuda attention_backward* | s/swap\(statistics, statistics_next\);//
+statistics past the end      | kernels/attention_backward.cu | same | cuda attention_backward* | s/ \|\| query >= length\) return/) return/
+delta forgotten              | kernels/attention_backward.cu | same | cuda attention_backward* | s/\(dp\[n\]\[i\] - d\)/dp[n][i]/
+lse of the row above         | kernels/attention_backward.cu | same | cuda attention_backward* | s/row_lse\[i \/ 2\]/row_lse[0]/
+scale forgotten              | kernels/attention_backward.cu | same | cuda attention_backward* | s/\{scale, scale\}/{1.0f, 1.0f}/
+values take the keys' share  | kernels/attention_backward.cu | same | cuda attention_backward* | s/as_operand<E>\(operand, s\)/as_operand<E>(operand, dp)/
+keys overwrite queries       | kernels/attention_backward.cu | same | cuda attention_backward* | s/kOfKeys \? heads \* D : 0/0/
+images not apart             | kernels/attention_backward.cu | same | cuda attention_backward* | s/offset = image \* length \* stride \+/offset =/
+stride of dy                 | kernels/attention_backward.cu | same | cuda attention_backward* | s/head\) \* D, heads \* D\}/head) * D, stride}/
+too little shared memory     | kernels/attention_backward.cu | same | cuda attention_backward* | s/4 \* kColumns<D> \* sizeof/3 * kColumns<D> * sizeof/
+delta of some channels       | kernels/device/attention.cuh | kernels/attention_backward.cu | cuda attention_backward* | s/d \+= 8 \* kWide/d += 80 * kWide/
+delta of half the lanes      | kernels/device/attention.cuh | kernels/attention_backward.cu | cuda attention_backward* | s/offset = 4; offset/offset = 2; offset/
+delta past the end           | kernels/device/attention.cuh | kernels/attention_backward.cu | cuda attention_backward* | s/if \(row < rows \&\& threadIdx/if (threadIdx/
+no barrier after p           | kernels/attention_float.cu | same | cuda attention* | 0,/^    __syncthreads\(\);\n?$/s///
+no barrier before the refill | kernels/attention_float.cu | same | cuda attention* | s/__syncthreads\(\);  \/\/ before.*//
+padding has probabilities    | kernels/attention_float.cu | same | cuda attention_backward* | s/first \+ column < length$/true/;s/first \+ column < length \?/true ?/
+keys past the end counted    | kernels/attention_float.cu | same | cuda attention* | s/first \+ c \+ 16 \* j >= length/first + c > length/
+sum of some columns          | kernels/attention_float.cu | same | cuda attention* | s/row_sum\[i\] \+= p;/if (j == 0) row_sum[i] += p;/
+rows past the end written    | kernels/attention_float.cu | same | cuda attention* | s/if \(first \+ r \+ 16 \* i < length\)/if (first + r < length)/
+scale forgotten              | kernels/attention_float.cu | same | cuda attention_backward* | s/\{scale, scale\}/{1.0f, 1.0f}/
+steps not left over first    | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/step == 0 \? steps - 1 : step - 1/step/
+values are the keys          | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/copy\(kValuePart, step - 1\)/copy(kKeyPart, step - 1)/
+scores used before they came | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/wgmma_wait<1>\(s\)/wgmma_wait<2>(s)/
+sums used before they came   | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | 0,/wgmma_wait<0>\(o\)/s//wgmma_wait<1>(o)/
+tile not waited for          | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | 0,/full\[values.at\].wait\(values.parity\);/s///
+tile released in use         | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/release\(values\);//;s/gpu::wgmma_wait<0>\(o\);/release(tile);&/
+wrong parity                 | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/empty\[tile.at\].wait\(tile.parity \^ 1\)/empty[tile.at].wait(tile.parity)/
+a warp does not release      | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/if \(lane == 0\) empty/if (lane == 0 \&\& warp > 0) empty/
+wrong number of bytes        | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/kTileBytes = 2 \*/kTileBytes =/
+result without a fence       | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/gpu::fence_proxy_async\(\);//
+result stored too early      | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/gpu::named_barrier\(3 \+ group, 128\);  \/\/ the result.*//
+queries refilled too early   | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | 0,/gpu::tensor_store_wait<0>\(\);/s///
+result overwrites queries    | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/gpu::named_barrier\(3 \+ group, 128\);  \/\/ the queries.*//
+result not waited for        | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/if \(leads\) gpu::tensor_store_wait<0>\(\);//
+result not swizzled          | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/\(n \^ \(row % 8\)\)/n/
+keys past the end counted    | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/>= keys_left\)/>= keys_left + 8)/
+rows rescaled alike          | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/rescale\[i \/ 2 % 2\]/rescale[0]/
+sums of the item before      | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/accumulate \|\| k > 0/true/
+wrong step of the values     | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/v \+ 128 \* k/v + 64 * k/
+wrong step of the keys       | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/k \+ 2 \* d/k + 4 * d/
+both groups the same rows    | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/ \+ group \* kRows \* D;/;/
+wrong A fragment             | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/s\[8 \* k \+ 2 \* i\], s\[8 \* k \+ 2 \* i \+ 1\]/s[8 * k + 2 * i + 1], s[8 * k + 2 * i]/
+lse in base two              | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/log2f\(sum\)\) \* kLn2/log2f(sum))/
 histogram not cleared        | kernels/median.cu | same | cuda median* | s/histogram\[2 \* thread \+ 1\] = 0;//
 plain add for atomicAdd      | kernels/median.cu | same | cuda median* | s/atomicAdd\(&(.*), 1u\);/\1 += 1u;/
 no barrier after clearing    | kernels/median.cu | same | cuda median* | 0,/__syncthreads\(\);/s///
@@ -105,8 +155,8 @@ tile used before it came     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_ge
 tile refilled while in use   | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/empty\[stage\].wait\(.*//
 wrong parity                 | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/\(round \+ 1\) % 2/round % 2/
 wrong number of bytes        | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/arrive_expect\(2 \* /arrive_expect(/
-wgmma not waited for         | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/gpu::wgmma_wait<0>\(\);//
-released before the wait     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/gpu::wgmma_wait<0>\(\);//;s/empty\[stage\].arrive\(\);/& gpu::wgmma_wait<0>();/
+wgmma not waited for         | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/gpu::wgmma_wait<0>\(sum\);//
+released before the wait     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/gpu::wgmma_wait<0>\(sum\);//;s/empty\[stage\].arrive\(\);/& gpu::wgmma_wait<0>(sum);/
 wrong step of the descriptor | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/a \+ 2 \* i/a + 4 * i/
 tile read as another         | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/b_map, full\[stage\], step \* kTile, column/b_map, full[stage], column, step * kTile/
 one thread does not arrive   | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/(empty\[stage\].arrive\(\);)/if (thread != 5) \1/
