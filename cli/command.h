@@ -13,5 +13,6 @@ using Action = std::function<int()>;
 void add_infer(CLI::App& program, Action& action);
 void add_info(CLI::App& program, Action& action);
 void add_convert(CLI::App& program, Action& action);
+void add_bench(CLI::App& program, Action& action);  // in bench/
 
 }  // namespace fathom::cli

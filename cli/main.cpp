@@ -22,6 +22,7 @@ static int run(int argc, char** argv) {
   add_infer(program, action);
   add_info(program, action);
   add_convert(program, action);
+  add_bench(program, action);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,10 +10,10 @@
 #include <map>
 #include <mutex>
 #include <new>
-#include <set>
 
 #include "core/cgroup.h"
 #include "core/error.h"
+#include "core/free_list.h"
 #include "core/shape.h"
 
 namespace fathom::allocator {
@@ -22,66 +22,26 @@ namespace {
 constexpr int64_t kGuardBytes = 64;
 constexpr unsigned char kGuardByte = 0xa5, kPoison = 0xff;
 
-// One contiguous range of address space, touched from the bottom up. Free blocks are found by size
-// and merged by address.
+// One contiguous range of address space, touched from the bottom up.
 class Region {
  public:
   std::byte* take(int64_t bytes) {
-    const auto best = by_size_.lower_bound({bytes, nullptr});
-    if (best == by_size_.end()) return grow(bytes);
-    const auto [size, block] = *best;
-    by_size_.erase(best);
-    by_address_.erase(block);
-    if (size > bytes) insert(block + bytes, size - bytes);
-    return block;
+    std::byte* block = free_.take(bytes);
+    return block ? block : grow(bytes);
   }
-
-  void give_back(std::byte* block, int64_t bytes) {
-    const auto next = by_address_.lower_bound(block);
-    if (next != by_address_.end() && block + bytes == next->first) {
-      bytes += next->second;
-      erase(next);
-    }
-    const auto after = by_address_.lower_bound(block);
-    if (after != by_address_.begin()) {
-      const auto before = std::prev(after);
-      if (before->first + before->second == block) {
-        block = before->first;
-        bytes += before->second;
-        erase(before);
-      }
-    }
-    insert(block, bytes);
-  }
-
+  void give_back(std::byte* block, int64_t bytes) { free_.give_back(block, bytes, base_, end_); }
   int64_t touched() const { return top_ - base_; }
 
  private:
-  void insert(std::byte* block, int64_t bytes) {
-    by_size_.insert({bytes, block});
-    by_address_.insert({block, bytes});
-  }
-  void erase(std::map<std::byte*, int64_t>::iterator it) {
-    by_size_.erase({it->second, it->first});
-    by_address_.erase(it);
-  }
-
   std::byte* grow(int64_t bytes) {
     if (!base_) reserve();
     // A free block at the very top is extended rather than left behind.
-    if (!by_address_.empty()) {
-      const auto last = std::prev(by_address_.end());
-      if (last->first + last->second == top_) {
-        std::byte* block = last->first;
-        if (end_ - block < bytes) return nullptr;
-        erase(last);
-        top_ = block + bytes;
-        return block;
-      }
-    }
-    if (end_ - top_ < bytes) return nullptr;
     std::byte* block = top_;
-    top_ += bytes;
+    const auto [last, last_bytes] = free_.last();
+    if (last && last + last_bytes == top_) block = last;
+    if (end_ - block < bytes) return nullptr;
+    if (block == last) free_.remove(last, last_bytes);
+    top_ = block + bytes;
     return block;
   }
 
@@ -99,8 +59,7 @@ class Region {
   }
 
   std::byte *base_ = nullptr, *top_ = nullptr, *end_ = nullptr;
-  std::set<std::pair<int64_t, std::byte*>> by_size_;
-  std::map<std::byte*, int64_t> by_address_;
+  FreeList free_;
 };
 
 struct Block {

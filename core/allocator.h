@@ -39,7 +39,7 @@ void enable_guards(bool on = true);
 void check_guards();
 
 // The same by stream, for Storage; on a CUDA device in the order of the stream, see
-// core/cuda/allocator.h.
+// core/cuda/memory.h.
 inline std::byte* allocate(CpuStream, int64_t bytes, int64_t) { return allocate(bytes); }
 inline void release(CpuStream, std::byte* block) noexcept { release(block); }
 std::byte* allocate(CudaStream, int64_t bytes, int64_t element_bytes);

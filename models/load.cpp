@@ -1,11 +1,9 @@
 #include "models/load.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <cstdio>
 
 #include "core/autograd.h"
+#include "core/hash.h"
 #include "core/strided_copy.h"
 #include "models/checkpoint/state_dict.h"
 
@@ -59,28 +57,11 @@ std::string title_of(const ModelDescription& d) {
   return title + text;
 }
 
-static std::string to_hex(XXH128_hash_t hash) {
-  char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
-                static_cast<unsigned long long>(hash.low64));
-  return text;
-}
-
 std::string hash_of(const Archive& archive) {
-  std::string all;
-  for (const auto& file : archive.files) {
-    // In pieces whose pages are given back, so that hashing does not hold the file in memory.
-    XXH3_state_t state;
-    XXH3_128bits_reset(&state);
-    constexpr size_t kPiece = size_t(4) << 20;
-    for (size_t at = 0; at < file->bytes().size(); at += kPiece) {
-      const auto piece = file->bytes().subspan(at, std::min(kPiece, file->bytes().size() - at));
-      XXH3_128bits_update(&state, piece.data(), piece.size());
-      file->drop(piece);
-    }
-    all += to_hex(XXH3_128bits_digest(&state));
-  }
-  return archive.files.size() == 1 ? all : to_hex(XXH3_128bits(all.data(), all.size()));
+  if (archive.files.size() == 1) return hash_of_file(archive.files[0]->path());
+  Hash128 all;
+  for (const auto& file : archive.files) all.update(hash_of_file(file->path()));
+  return all.hex();
 }
 
 // Fills every parameter of a module; `prefix` is what its names lack against the official ones.

@@ -14,10 +14,9 @@ static std::string number(double value) {
   return text.str();
 }
 
-static std::map<std::string, std::string> metadata_of(const DepthAnything& model, int version,
-                                                      const SaveOptions& options) {
+std::map<std::string, std::string> model_metadata(const DepthAnything& model, int version) {
   const DepthAnythingConfig& config = model.config;
-  std::map<std::string, std::string> metadata = options.metadata;
+  std::map<std::string, std::string> metadata;
   metadata["format"] = "pt";  // what the field's readers expect
   metadata["fathom.writer"] = "fathom " + fathom::version();
   metadata["fathom.version"] = version == 1 ? "v1" : "v2";
@@ -60,7 +59,9 @@ void save_model(const std::filesystem::path& path, const DepthAnything& model, i
     for (int64_t part = 0; part < parts; ++part)
       tensors.push_back(output_of(names[size_t(part)], t, order, options.dtype, part, parts));
   });
-  write_safetensors(path, tensors, metadata_of(model, version, options));
+  std::map<std::string, std::string> metadata = model_metadata(model, version);
+  metadata.insert(options.metadata.begin(), options.metadata.end());
+  write_safetensors(path, tensors, metadata);
 }
 
 }  // namespace fathom

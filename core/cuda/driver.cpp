@@ -81,14 +81,56 @@ CUstream_st* create_stream(int device) {
   return stream;
 }
 
+void destroy(CUstream_st* stream) noexcept { cudaStreamDestroy(stream); }
+
 void synchronize(CUstream_st* stream) {
   must(cudaStreamSynchronize(stream), "waiting for cuda:", current_device());
+}
+
+CUevent_st* create_event(int device, bool timed) {
+  const Selected selected(device);
+  cudaEvent_t event = nullptr;
+  must(cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming),
+       "create an event on cuda:", device);
+  return event;
+}
+
+void destroy(CUevent_st* event) noexcept { cudaEventDestroy(event); }
+
+void record(CUevent_st* event, CUstream_st* stream) {
+  must(cudaEventRecord(event, stream), "record an event");
+}
+
+void wait(CUstream_st* stream, CUevent_st* event) {
+  must(cudaStreamWaitEvent(stream, event), "wait for an event");
+}
+
+bool is_done(CUevent_st* event) {
+  const cudaError_t error = cudaEventQuery(event);
+  if (error == cudaErrorNotReady) {
+    cudaGetLastError();
+    return false;
+  }
+  must(error, "query an event");
+  return true;
+}
+
+void synchronize(CUevent_st* event) { must(cudaEventSynchronize(event), "waiting for an event"); }
+
+double elapsed_ms(CUevent_st* from, CUevent_st* to) {
+  float ms = 0;
+  must(cudaEventElapsedTime(&ms, from, to), "the time between two events");
+  return ms;
 }
 
 void* allocate(int device, int64_t bytes, int64_t) {
   const Selected selected(device);
   void* memory = nullptr;
+  // Memory may be asked for while the thread captures: cudaMalloc itself is not captured.
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  must(cudaThreadExchangeStreamCaptureMode(&mode), "allocate on cuda:", device);
   const cudaError_t error = cudaMalloc(&memory, size_t(bytes));
+  must(cudaThreadExchangeStreamCaptureMode(&mode), "allocate on cuda:", device);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     return nullptr;
@@ -98,6 +140,19 @@ void* allocate(int device, int64_t bytes, int64_t) {
 }
 
 void release(int, void* memory) noexcept { cudaFree(memory); }
+
+void* allocate_pinned(int64_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMallocHost(&memory, size_t(bytes));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  must(error, "allocate ", bytes, " bytes of pinned memory");
+  return memory;
+}
+
+void release_pinned(void* memory) noexcept { cudaFreeHost(memory); }
 
 Memory memory(int device) {
   const Selected selected(device);
@@ -121,6 +176,31 @@ void copy_out(CUstream_st* stream, void* host, const void* device, int64_t bytes
 void copy_on_device(CUstream_st* stream, void* to, const void* from, int64_t bytes) {
   copy(stream, to, from, bytes, cudaMemcpyDefault);
 }
+
+void begin_capture(CUstream_st* stream) {
+  must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+       "begin a capture on cuda:", current_device());
+}
+
+CUgraphExec_st* end_capture(CUstream_st* stream) {
+  cudaGraph_t graph = nullptr;
+  const cudaError_t error = cudaStreamEndCapture(stream, &graph);
+  if (error != cudaSuccess || !graph) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  cudaGraphExec_t ready = nullptr;
+  const cudaError_t instantiated = cudaGraphInstantiate(&ready, graph, 0);
+  cudaGraphDestroy(graph);
+  must(instantiated, "make a captured step ready on cuda:", current_device());
+  return ready;
+}
+
+void launch(CUgraphExec_st* graph, CUstream_st* stream) {
+  must(cudaGraphLaunch(graph, stream), "launch a captured step on cuda:", current_device());
+}
+
+void destroy(CUgraphExec_st* graph) noexcept { cudaGraphExecDestroy(graph); }
 
 }  // namespace cuda::driver
 }  // namespace fathom

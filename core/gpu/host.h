@@ -86,7 +86,8 @@ void under_schedules(int random_seeds, Body body) {
 
 // ---- memory of the device: tests and the engine's allocator get theirs here ---------------------
 
-// `granule` is the size of an element (1, 2 or 4 and more): the unit in which races are tracked.
+// `granule` is the size of an element (1, 2 or 4 and more): the unit in which races are tracked; 0
+// for memory that is not tracked, only bounded.
 void* allocate(std::size_t bytes, std::size_t granule);
 void release(void* pointer);
 void copy_in(void* device, const void* host, std::size_t bytes);

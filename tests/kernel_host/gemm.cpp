@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/gpu.h"
+#include "tests/kernel_host/capture.h"
 
 namespace fathom::cuda {
 namespace {
@@ -35,7 +36,7 @@ bool g_tf32 = false;
 void allow_tf32(bool on) { g_tf32 = on; }
 bool tf32_allowed() { return g_tf32; }
 
-void gemm(CudaStream, const Gemm& g) {
+static void multiply(const Gemm& g) {
   check(g.dtype == DType::f32 || g.dtype == DType::f16 || g.dtype == DType::bf16,
         "gemm: CUDA products are of f32, f16 or bf16, not ", g.dtype);
   const int64_t M = g.M, N = g.N, K = g.K;
@@ -59,6 +60,11 @@ void gemm(CudaStream, const Gemm& g) {
     }
   }
   store(g.c, g.c_dtype, c);
+}
+
+void gemm(CudaStream, const Gemm& g) {
+  if (gpu::host::is_capturing()) return gpu::host::capture([g] { multiply(g); });
+  multiply(g);
 }
 
 }  // namespace fathom::cuda

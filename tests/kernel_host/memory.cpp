@@ -117,7 +117,7 @@ void* allocate(std::size_t bytes, std::size_t granule) {
   std::memset(a.memory.get(), kCanary, bytes + 2 * kDeviceRedzone);
   std::byte* base = a.memory.get() + kDeviceRedzone;
   std::memset(base, kPoison, bytes);
-  if (kernels_are_instrumented) a.cells.resize((bytes + 3) >> shift);
+  if (kernels_are_instrumented && granule > 0) a.cells.resize((bytes + 3) >> shift);
   a.region = {reinterpret_cast<std::uintptr_t>(base),
               static_cast<std::uint32_t>(shift),
               bytes,

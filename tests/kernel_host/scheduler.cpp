@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "tests/kernel_host/capture.h"
 #include "tests/kernel_host/internal.h"
 
 constinit thread_local uint3 threadIdx{};
@@ -350,6 +351,7 @@ void run(const Grid& grid, dim3 block, std::size_t shared_bytes, const Call& cal
     refuse("invalid grid size");
   if (shared_bytes > kDynamicLimit)
     refuse("more dynamic shared memory than a block may have (227 KB)");
+  if (is_capturing()) return capture(grid, block, shared_bytes, call);
 
   const std::uint64_t blocks = static_cast<std::uint64_t>(grid.x) * grid.y * grid.z;
   unsigned workers = options().workers > 0 ? static_cast<unsigned>(options().workers)

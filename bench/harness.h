@@ -1,0 +1,54 @@
+#pragma once
+
+#include "bench/bench.h"
+#include "bench/meter.h"
+#include "bench/report.h"
+
+namespace fathom::bench {
+
+/// How much is measured.
+struct Effort {
+  int64_t repeat = 11;       // samples of a row at most
+  double min_time_s = 0.03;  // samples end when they have taken this long together,
+  int64_t least = 5;         // but not before this many
+  double sample_s = 1e-3;    // calls are repeated within a sample until it lasts this long
+  bool cold = true;
+};
+
+/// What a machine reaches now and then.
+class CeilingLog {
+ public:
+  explicit CeilingLog(const Meter& meter);
+  /// Seconds that the costs need on the roofline, from ceilings measured now.
+  double floor_s(double flops, double bytes, DType dtype);
+  bool compute_bound(double flops, double bytes, DType dtype) const;
+  double refill_s() const;  // to bring back what a flush evicts
+  Ceilings medians() const;
+
+ private:
+  const Meter& meter_;
+  std::vector<double> f32_, bf16_, copy_;
+  std::vector<double>& peaks(DType dtype) { return dtype == DType::bf16 ? bf16_ : f32_; }
+};
+
+/// Times one piece of work, with the ceilings measured again around every sample: the clock of the
+/// machine and its other work change all the time, and a share of what was possible at that moment
+/// changes less.
+Timing measure(const Meter& meter, CeilingLog& ceilings, const Work& work, double flops,
+               double bytes, DType dtype, bool cold, const Effort& effort);
+
+/// Rows are named "<op>/<pass>/<size>/<dtype>".
+std::string row_name(const std::string& op, const std::string& pass, const std::string& size,
+                     DType dtype);
+
+/// Measures those rows of a case that `wanted` names. First every result is compared with the same
+/// op in f64 on the CPU, whose kernels the tests hold to plain loops and central differences; a row
+/// whose error is above its bound gets no times.
+void run_case(const Meter& meter, CeilingLog& ceilings, const std::string& op, const Case& measured,
+              const Effort& effort, const std::function<bool(const std::string&)>& wanted,
+              const std::function<void(Row)>& done);
+
+/// The names of a case's rows.
+std::vector<std::string> row_names(const std::string& op, const Case& measured);
+
+}  // namespace fathom::bench

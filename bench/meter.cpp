@@ -1,0 +1,94 @@
+#include "bench/meter.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/parallel.h"
+#include "core/tensor.h"
+#include "kernels/cpu/peak_kernels.h"
+
+namespace fathom::bench {
+
+static double now_s(clockid_t clock) {
+  timespec t;
+  clock_gettime(clock, &t);
+  return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
+}
+
+static double timed(clockid_t clock, const Work& work, int64_t calls) {
+  if (!work.prepare) {
+    const double start = now_s(clock);
+    for (int64_t i = 0; i < calls; ++i) work.call();
+    return now_s(clock) - start;
+  }
+  double seconds = 0;
+  for (int64_t i = 0; i < calls; ++i) {
+    work.prepare();
+    const double start = now_s(clock);
+    work.call();
+    seconds += now_s(clock) - start;
+  }
+  return seconds;
+}
+
+// Half a millisecond on a fast core: shorter than a clock change, longer than a wake-up.
+static double peak(clockid_t clock, DType dtype) {
+  constexpr int64_t kSteps = 200000;
+  const cpu::PeakKernels& kernels = cpu::peak_kernels();
+  const bool pairs = dtype == DType::bf16 && kernels.multiply_add_bf16;
+  const auto kernel = pairs ? kernels.multiply_add_bf16 : kernels.multiply_add;
+  // f64 has half the lanes; f16, and bf16 without an instruction of its own, is computed as f32.
+  const double factor = pairs ? 2 : dtype == DType::f64 ? 0.5 : 1;
+  const int threads = thread_count();
+  const double start = now_s(clock);
+  parallel_for(threads, 1, [&](int64_t, int64_t) { kernel(kSteps); });
+  return factor * double(threads * kSteps * kernels.flops) / (now_s(clock) - start);
+}
+
+static int64_t last_level_cache_bytes() {
+  const int64_t l3 = ::sysconf(_SC_LEVEL3_CACHE_SIZE), l2 = ::sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return std::max<int64_t>({l3, l2, 8 << 20});
+}
+
+// Copies between two buffers that together are twice the last cache, which a virtual machine may
+// share with others.
+class Copy {
+ public:
+  double bytes() const { return 2.0 * double(bytes_); }  // read and written
+  void run() {
+    if (!from_.defined())
+      from_ = full({bytes_}, 1, {DType::u8}), to_ = full({bytes_}, 2, {DType::u8});
+    const uint8_t* source = from_.data<uint8_t>();
+    uint8_t* target = to_.data<uint8_t>();
+    parallel_for(bytes_, 1 << 20, [=](int64_t begin, int64_t end) {
+      std::memcpy(target + begin, source + begin, size_t(end - begin));
+    });
+  }
+
+ private:
+  const int64_t bytes_ = std::clamp<int64_t>(last_level_cache_bytes(), 32 << 20, 256 << 20);
+  Tensor from_, to_;
+};
+
+Meter cpu_meter() {
+  const bool alone = thread_count() == 1;
+  const clockid_t clock = alone ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+  const auto copy = std::make_shared<Copy>();
+  return {.device = kCpu,
+          .clock = alone ? "CPU time of the thread" : "wall time",
+          .seconds = [=](const Work& work, int64_t calls) { return timed(clock, work, calls); },
+          .flush = [=] { copy->run(); },
+          .peak_flops = [=](DType dtype) { return peak(clock, dtype); },
+          .copy_bytes =
+              [=] {
+                const double start = now_s(clock);
+                copy->run();
+                return copy->bytes() / (now_s(clock) - start);
+              },
+          .flushed_bytes = copy->bytes()};
+}
+
+}  // namespace fathom::bench

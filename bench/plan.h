@@ -1,0 +1,33 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bench/harness.h"
+#include "core/image.h"
+
+namespace fathom::bench {
+
+/// Which rows a run measures.
+struct Selection {
+  std::vector<ModelSize> models{ModelSize::S, ModelSize::B, ModelSize::L};
+  std::vector<ImageSize> images{{518, 518}, {518, 686}};
+  int64_t batch = 1;
+  std::vector<DType> dtypes{DType::f32, DType::bf16};
+  std::string filter;  // a regular expression that a part of the name must match; empty: all
+
+  std::vector<Setting> settings() const;
+};
+
+/// The letter of a size.
+std::string letter_of(ModelSize size);
+
+/// The names of the selected rows, in the order in which they are measured.
+std::vector<std::string> list_kernels(const Selection& selection);
+
+/// Measures them; `done` sees every row as it is ready. Throws Error if none is selected.
+void run_kernels(const Meter& meter, CeilingLog& ceilings, const Selection& selection,
+                 const Effort& effort, const std::function<void(const Row&)>& done);
+
+}  // namespace fathom::bench
