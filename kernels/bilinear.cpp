@@ -16,9 +16,8 @@ Tensor interpolate_bilinear(const Tensor& x_in, int64_t height, int64_t width, b
 
   return record(y, {x_in}, [shape = x.shape(), align_corners](const Tensor& dy) -> Grads {
     Tensor dx = empty(shape, dy.options());
-    visit_stream(dy.device(), [&](CpuStream stream) {
-      kernels::bilinear_backward(stream, dy, align_corners, dx);
-    });
+    visit_stream(dy.device(),
+                 [&](auto stream) { kernels::bilinear_backward(stream, dy, align_corners, dx); });
     return {dx};
   });
 }

@@ -18,6 +18,7 @@ void bilinear_forward(CpuStream, const Tensor& x, bool align_corners, Tensor& y)
 void bilinear_forward(CudaStream, const Tensor& x, bool align_corners, Tensor& y);
 /// The adjoint: dy has the size of y, dx that of x.
 void bilinear_backward(CpuStream, const Tensor& dy, bool align_corners, Tensor& dx);
+void bilinear_backward(CudaStream, const Tensor& dy, bool align_corners, Tensor& dx);
 }  // namespace kernels
 
 }  // namespace fathom

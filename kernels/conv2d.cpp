@@ -158,8 +158,7 @@ Grads gradients(const Saved& s, const Tensor& dy_in) {
   Tensor dy = dy_in;
   if (s.y.defined() && (!direct || s.has_bias)) {  // the bias needs the masked gradient too
     dy = empty_like(dy_in);
-    visit_stream(dy.device(),
-                 [&](CpuStream stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
+    visit_stream(dy.device(), [&](auto stream) { kernels::relu_backward(stream, s.y, dy_in, dy); });
   }
   Grads grads = direct ? direct_gradients(s, dy) : product_gradients(s, dy);
   if (s.has_bias) {

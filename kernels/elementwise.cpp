@@ -15,7 +15,7 @@ Tensor add(const Tensor& a_in, const Tensor& b_in) {
   check_same_shape("add", a_in, b_in);
   const Tensor a = a_in.contiguous(), b = b_in.contiguous();
   Tensor y = empty_like(a);
-  visit_stream(a.device(), [&](CpuStream stream) { kernels::add_forward(stream, a, b, y); });
+  visit_stream(a.device(), [&](auto stream) { kernels::add_forward(stream, a, b, y); });
   return record(y, {a_in, b_in}, [](const Tensor& dy) -> Grads { return {dy, dy}; });
 }
 
@@ -23,12 +23,11 @@ Tensor sub(const Tensor& a_in, const Tensor& b_in) {
   check_same_shape("sub", a_in, b_in);
   const Tensor a = a_in.contiguous(), b = b_in.contiguous();
   Tensor y = empty_like(a);
-  visit_stream(a.device(), [&](CpuStream stream) { kernels::sub_forward(stream, a, b, y); });
+  visit_stream(a.device(), [&](auto stream) { kernels::sub_forward(stream, a, b, y); });
   return record(y, {a_in, b_in}, [need_b = needs_grad(b_in)](const Tensor& dy) -> Grads {
     if (!need_b) return {dy, {}};
     Tensor db = empty_like(dy);
-    visit_stream(dy.device(),
-                 [&](CpuStream stream) { kernels::scale_forward(stream, dy, -1, db); });
+    visit_stream(dy.device(), [&](auto stream) { kernels::scale_forward(stream, dy, -1, db); });
     return {dy, db};
   });
 }
@@ -37,15 +36,14 @@ Tensor mul(const Tensor& a_in, const Tensor& b_in) {
   check_same_shape("mul", a_in, b_in);
   const Tensor a = a_in.contiguous(), b = b_in.contiguous();
   Tensor y = empty_like(a);
-  visit_stream(a.device(), [&](CpuStream stream) { kernels::mul_forward(stream, a, b, y); });
+  visit_stream(a.device(), [&](auto stream) { kernels::mul_forward(stream, a, b, y); });
   // Each factor's gradient needs the other factor only.
   const Tensor keep_a = needs_grad(b_in) ? a : Tensor(), keep_b = needs_grad(a_in) ? b : Tensor();
   return record(y, {a_in, b_in}, [keep_a, keep_b](const Tensor& dy) -> Grads {
     const auto times_dy = [&](const Tensor& factor) {
       if (!factor.defined()) return Tensor();
       Tensor d = empty_like(dy);
-      visit_stream(dy.device(),
-                   [&](CpuStream stream) { kernels::mul_forward(stream, dy, factor, d); });
+      visit_stream(dy.device(), [&](auto stream) { kernels::mul_forward(stream, dy, factor, d); });
       return d;
     };
     return {times_dy(keep_b), times_dy(keep_a)};
@@ -55,11 +53,10 @@ Tensor mul(const Tensor& a_in, const Tensor& b_in) {
 Tensor scale(const Tensor& x_in, double factor) {
   const Tensor x = x_in.contiguous();
   Tensor y = empty_like(x);
-  visit_stream(x.device(), [&](CpuStream stream) { kernels::scale_forward(stream, x, factor, y); });
+  visit_stream(x.device(), [&](auto stream) { kernels::scale_forward(stream, x, factor, y); });
   return record(y, {x_in}, [factor](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(dy);
-    visit_stream(dy.device(),
-                 [&](CpuStream stream) { kernels::scale_forward(stream, dy, factor, dx); });
+    visit_stream(dy.device(), [&](auto stream) { kernels::scale_forward(stream, dy, factor, dx); });
     return {dx};
   });
 }
@@ -67,11 +64,11 @@ Tensor scale(const Tensor& x_in, double factor) {
 Tensor relu(const Tensor& x_in) {
   const Tensor x = x_in.contiguous();
   Tensor y = empty_like(x);
-  visit_stream(x.device(), [&](CpuStream stream) { kernels::relu_forward(stream, x, y); });
+  visit_stream(x.device(), [&](auto stream) { kernels::relu_forward(stream, x, y); });
   // The output knows where the input was positive, and the next op keeps it anyway.
   return record(y, {x_in}, [y = y.detach()](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(dy);
-    visit_stream(dy.device(), [&](CpuStream stream) { kernels::relu_backward(stream, y, dy, dx); });
+    visit_stream(dy.device(), [&](auto stream) { kernels::relu_backward(stream, y, dy, dx); });
     return {dx};
   });
 }
@@ -79,11 +76,10 @@ Tensor relu(const Tensor& x_in) {
 Tensor sigmoid(const Tensor& x_in) {
   const Tensor x = x_in.contiguous();
   Tensor y = empty_like(x);
-  visit_stream(x.device(), [&](CpuStream stream) { kernels::sigmoid_forward(stream, x, y); });
+  visit_stream(x.device(), [&](auto stream) { kernels::sigmoid_forward(stream, x, y); });
   return record(y, {x_in}, [y = y.detach()](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(dy);
-    visit_stream(dy.device(),
-                 [&](CpuStream stream) { kernels::sigmoid_backward(stream, y, dy, dx); });
+    visit_stream(dy.device(), [&](auto stream) { kernels::sigmoid_backward(stream, y, dy, dx); });
     return {dx};
   });
 }

@@ -8,10 +8,10 @@ namespace fathom {
 Tensor gelu(const Tensor& x_in) {
   const Tensor x = x_in.contiguous();
   Tensor y = empty_like(x);
-  visit_stream(x.device(), [&](CpuStream stream) { kernels::gelu_forward(stream, x, y); });
+  visit_stream(x.device(), [&](auto stream) { kernels::gelu_forward(stream, x, y); });
   return record(y, {x_in}, [x](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(x);
-    visit_stream(x.device(), [&](CpuStream stream) { kernels::gelu_backward(stream, x, dy, dx); });
+    visit_stream(x.device(), [&](auto stream) { kernels::gelu_backward(stream, x, dy, dx); });
     return {dx};
   });
 }

@@ -12,6 +12,8 @@ Tensor gelu(const Tensor& x);
 
 namespace kernels {  // contiguous tensors; outputs last
 void gelu_forward(CpuStream, const Tensor& x, Tensor& y);
+void gelu_forward(CudaStream, const Tensor& x, Tensor& y);
 void gelu_backward(CpuStream, const Tensor& x, const Tensor& dy, Tensor& dx);
+void gelu_backward(CudaStream, const Tensor& x, const Tensor& dy, Tensor& dx);
 }  // namespace kernels
 }  // namespace fathom

@@ -29,7 +29,7 @@ Tensor layer_norm(const Tensor& x_in, const Tensor& weight_in, const Tensor& bia
 
   return record(y, {x_in, weight_in, bias_in}, [x, weight, mean, rstd](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(x), dweight = empty_like(weight), dbias = empty_like(weight);
-    visit_stream(x.device(), [&](CpuStream stream) {
+    visit_stream(x.device(), [&](auto stream) {
       kernels::layer_norm_backward(stream, x, weight, mean, rstd, dy, dx, dweight, dbias);
     });
     return {dx, dweight, dbias};

@@ -23,5 +23,8 @@ void layer_norm_forward(CudaStream, const Tensor& x, const Tensor& weight, const
 void layer_norm_backward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& mean,
                          const Tensor& rstd, const Tensor& dy, Tensor& dx, Tensor& dweight,
                          Tensor& dbias);
+void layer_norm_backward(CudaStream, const Tensor& x, const Tensor& weight, const Tensor& mean,
+                         const Tensor& rstd, const Tensor& dy, Tensor& dx, Tensor& dweight,
+                         Tensor& dbias);
 }  // namespace kernels
 }  // namespace fathom

@@ -17,12 +17,11 @@ Tensor layer_scale(const Tensor& x_in, const Tensor& gamma_in) {
 
   const Tensor x = x_in.contiguous(), gamma = gamma_in.contiguous();
   Tensor y = empty_like(x);
-  visit_stream(x.device(),
-               [&](CpuStream stream) { kernels::layer_scale_forward(stream, x, gamma, y); });
+  visit_stream(x.device(), [&](auto stream) { kernels::layer_scale_forward(stream, x, gamma, y); });
 
   return record(y, {x_in, gamma_in}, [x, gamma](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(x), dgamma = empty_like(gamma);
-    visit_stream(x.device(), [&](CpuStream stream) {
+    visit_stream(x.device(), [&](auto stream) {
       kernels::layer_scale_forward(stream, dy, gamma, dx);  // diagonal, so its own adjoint
       kernels::column_dot(stream, dy, x, dgamma);           // dgamma[c] = sum_n dy[n,c] * x[n,c]
     });

@@ -15,5 +15,6 @@ Tensor layer_scale(const Tensor& x, const Tensor& gamma);
 
 namespace kernels {  // contiguous tensors; outputs last
 void layer_scale_forward(CpuStream, const Tensor& x, const Tensor& gamma, Tensor& y);
+void layer_scale_forward(CudaStream, const Tensor& x, const Tensor& gamma, Tensor& y);
 }  // namespace kernels
 }  // namespace fathom

@@ -32,7 +32,7 @@ static void interpolate(const Tensor& table, const AxisTaps& rows, const AxisTap
   Tensor y_grid = y.narrow(0, 1, rows.outputs() * columns.outputs())
                       .view({1, rows.outputs(), columns.outputs(), D});
   visit_stream(y.device(),
-               [&](CpuStream stream) { kernels::resample(stream, grid, rows, columns, y_grid); });
+               [&](auto stream) { kernels::resample(stream, grid, rows, columns, y_grid); });
 }
 
 Tensor interpolate_positions(const Tensor& table_in, int64_t ph, int64_t pw, PositionRule rule) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/autograd.h"
+#include "core/elements.h"
 #include "core/parallel.h"
 #include "kernels/cpu/reduce_kernels.h"
 #include "kernels/cpu/stored.h"
@@ -13,9 +14,11 @@ namespace fathom {
 static Tensor scaled_sum(const Tensor& x_in, double factor) {
   const Tensor x = x_in.contiguous();
   Tensor y = empty({}, x.options());
-  visit_stream(x.device(), [&](CpuStream stream) { kernels::sum(stream, x, factor, y); });
+  visit_stream(x.device(), [&](auto stream) { kernels::sum(stream, x, factor, y); });
   return record(y, {x_in}, [shape = x.shape(), factor](const Tensor& dy) -> Grads {
-    return {full(shape, dy.item() * factor, dy.options())};
+    Tensor dx = empty(shape, dy.options());
+    visit_stream(dy.device(), [&](auto stream) { kernels::sum_backward(stream, dy, factor, dx); });
+    return {dx};
   });
 }
 
@@ -40,6 +43,10 @@ void kernels::sum(CpuStream, const Tensor& x, double scale, Tensor& y) {
     for (const double piece : pieces) total += piece;
     *y.data<T>() = cast<T>(total * scale);
   });
+}
+
+void kernels::sum_backward(CpuStream stream, const Tensor& dy, double scale, Tensor& dx) {
+  fill(stream, dy.item() * scale, dx);
 }
 
 static void reduce_columns(const Tensor& x, const Tensor& y, Tensor& out) {

@@ -35,5 +35,8 @@ AxisTaps transposed(const AxisTaps& taps);
 namespace kernels {  // contiguous tensors; outputs last
 /// x [B, H, W, C] -> y [B, rows.outputs(), columns.outputs(), C].
 void resample(CpuStream, const Tensor& x, const AxisTaps& rows, const AxisTaps& columns, Tensor& y);
+/// The taps travel to the device in every call.
+void resample(CudaStream, const Tensor& x, const AxisTaps& rows, const AxisTaps& columns,
+              Tensor& y);
 }  // namespace kernels
 }  // namespace fathom

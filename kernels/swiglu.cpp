@@ -14,11 +14,10 @@ Tensor swiglu(const Tensor& x_in) {
   Shape shape = x.shape();
   shape[shape.rank() - 1] /= 2;
   Tensor y = empty(shape, x.options());
-  visit_stream(x.device(), [&](CpuStream stream) { kernels::swiglu_forward(stream, x, y); });
+  visit_stream(x.device(), [&](auto stream) { kernels::swiglu_forward(stream, x, y); });
   return record(y, {x_in}, [x](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(x);
-    visit_stream(x.device(),
-                 [&](CpuStream stream) { kernels::swiglu_backward(stream, x, dy, dx); });
+    visit_stream(x.device(), [&](auto stream) { kernels::swiglu_backward(stream, x, dy, dx); });
     return {dx};
   });
 }

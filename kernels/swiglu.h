@@ -14,6 +14,8 @@ Tensor swiglu(const Tensor& x);
 
 namespace kernels {  // contiguous tensors; outputs last
 void swiglu_forward(CpuStream, const Tensor& x, Tensor& y);
+void swiglu_forward(CudaStream, const Tensor& x, Tensor& y);
 void swiglu_backward(CpuStream, const Tensor& x, const Tensor& dy, Tensor& dx);
+void swiglu_backward(CudaStream, const Tensor& x, const Tensor& dy, Tensor& dx);
 }  // namespace kernels
 }  // namespace fathom

@@ -26,7 +26,7 @@ Tensor assemble_tokens(const Tensor& patches_in, const Tensor& cls_in, const Ten
   const int64_t R = with_registers ? registers_in.dim(0) : 0;
   const Tensor registers = with_registers ? registers_in.contiguous() : Tensor();
   Tensor y = empty({B, 1 + R + P, D}, patches_in.options());
-  visit_stream(y.device(), [&](CpuStream stream) {
+  visit_stream(y.device(), [&](auto stream) {
     kernels::assemble_tokens_forward(stream, patches_in.contiguous(), cls_in.contiguous(),
                                      positions_in.contiguous(), registers, y);
   });
@@ -35,7 +35,7 @@ Tensor assemble_tokens(const Tensor& patches_in, const Tensor& cls_in, const Ten
         Tensor dpatches = empty({B, P, D}, dy.options()), dcls = empty({D}, dy.options()),
                dpositions = empty({1 + P, D}, dy.options()),
                dregisters = R ? empty({R, D}, dy.options()) : Tensor();
-        visit_stream(dy.device(), [&](CpuStream stream) {
+        visit_stream(dy.device(), [&](auto stream) {
           kernels::assemble_tokens_backward(stream, dy, dpatches, dcls, dpositions, dregisters);
         });
         return {dpatches, dcls, dpositions, dregisters};

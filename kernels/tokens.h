@@ -20,8 +20,12 @@ Tensor assemble_tokens(const Tensor& patches, const Tensor& cls, const Tensor& p
 namespace kernels {  // contiguous tensors; outputs last; registers may be undefined
 void assemble_tokens_forward(CpuStream, const Tensor& patches, const Tensor& cls,
                              const Tensor& positions, const Tensor& registers, Tensor& y);
+void assemble_tokens_forward(CudaStream, const Tensor& patches, const Tensor& cls,
+                             const Tensor& positions, const Tensor& registers, Tensor& y);
 /// Sums over the batch in order.
 void assemble_tokens_backward(CpuStream, const Tensor& dy, Tensor& dpatches, Tensor& dcls,
+                              Tensor& dpositions, Tensor& dregisters);
+void assemble_tokens_backward(CudaStream, const Tensor& dy, Tensor& dpatches, Tensor& dcls,
                               Tensor& dpositions, Tensor& dregisters);
 }  // namespace kernels
 }  // namespace fathom

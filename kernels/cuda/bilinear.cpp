@@ -12,4 +12,12 @@ void kernels::bilinear_forward(CudaStream stream, const Tensor& x, bool align_co
   });
 }
 
+void kernels::bilinear_backward(CudaStream stream, const Tensor& dy, bool align_corners,
+                                Tensor& dx) {
+  cuda::launch_float("gradient of interpolate_bilinear", stream, {dy, dx}, [&]<class T>(Tag<T>) {
+    cuda::bilinear_backward(stream.handle, dy.device_data<T>(), dx.device_data<T>(), dx.dim(0),
+                            dx.dim(1), dx.dim(2), dx.dim(3), dy.dim(1), dy.dim(2), align_corners);
+  });
+}
+
 }  // namespace fathom

@@ -17,4 +17,22 @@ template <class T, class P>
 void layer_norm_forward(CUstream_st* stream, const T* x, const P* weight, const P* bias, float eps,
                         T* y, float* mean, float* rstd, int64_t rows, int64_t C);
 
+/// The gradients of layer_norm_forward, with g = weight * dy and h = (x - mean) * rstd:
+///   dx = rstd * (g - mean(g) - h * mean(g h)) + dresidual, dweight = sum of dy h, dbias of dy.
+///
+/// x, dx:          [rows, C] of X: T or, for a residual stream in float, float.
+/// weight:         [C] of P: T or float; dweight and dbias likewise.
+/// mean, rstd:     [rows], from the forward pass.
+/// dy:             [rows, C] of T.
+/// dresidual:      [rows, C] of X, the gradient that reaches x past the norm; may be null, and may
+///                 be dx.
+/// dx_rounded:     [rows, C] of T, a copy of dx for the next product; may be null.
+/// workspace:      [layer_norm_workspace(rows, C)] float.
+/// Sums over the rows in a fixed order. Any C; multiples of 16 bytes up to C = 1536 are read once.
+template <class X, class T, class P>
+void layer_norm_backward(CUstream_st* stream, const X* x, const P* weight, const float* mean,
+                         const float* rstd, const T* dy, const X* dresidual, X* dx, T* dx_rounded,
+                         P* dweight, P* dbias, float* workspace, int64_t rows, int64_t C);
+int64_t layer_norm_workspace(int64_t rows, int64_t C);
+
 }  // namespace fathom::cuda

@@ -6,7 +6,8 @@
 namespace fathom::cuda {
 
 /// The sum over the warp, in every lane, always in the same order.
-__device__ inline float warp_sum(float value) {
+template <class T>
+__device__ inline T warp_sum(T value) {
 #pragma unroll
   for (int offset = 16; offset > 0; offset /= 2)
     value += __shfl_xor_sync(gpu::kFullWarp, value, offset);

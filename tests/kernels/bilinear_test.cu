@@ -59,7 +59,61 @@ void check_bilinear(const Size& s, bool align_corners, int schedules) {
   });
 }
 
+// The transpose of the same matrix of weights.
+template <class T>
+void check_backward(const Size& s, bool align_corners, int schedules) {
+  CAPTURE(s.B, s.H, s.W, s.C, s.height, s.width, align_corners, dtype_of<T>());
+  const auto dy = normal<T>(s.B * s.height * s.width * s.C, 2);
+  const double e = epsilon(DType::f32);
+  std::vector<double> expected, allowed;
+  for (int64_t b = 0; b < s.B; ++b)
+    for (int64_t y = 0; y < s.H; ++y)
+      for (int64_t z = 0; z < s.W; ++z)
+        for (int64_t c = 0; c < s.C; ++c) {
+          double sum = 0, error = 0, terms = 0;
+          for (int64_t i = 0; i < s.height; ++i)
+            for (int64_t j = 0; j < s.width; ++j) {
+              const double v = position(i, s.H, s.height, align_corners) - double(y),
+                           h = position(j, s.W, s.width, align_corners) - double(z);
+              if (hat(0.99 * v) * hat(0.99 * h) == 0) continue;
+              const double value = cast<double>(dy[((b * s.height + i) * s.width + j) * s.C + c]);
+              sum += hat(v) * hat(h) * value;
+              error += std::abs(value) * 3 * (double(y + z) + 4) * e;  // of the weights, as above
+              terms += 1;
+            }
+          expected.push_back(sum);
+          allowed.push_back(error * (1 + terms * e) + error / 12 * (terms + 2) +
+                            std::abs(sum) * rounding<T>() +
+                            (dtype_of<T>() == DType::f16 ? 0x1p-25 : 1e-30));
+        }
+  Tensor cpu = empty({s.B, s.H, s.W, s.C}, {dtype_of<T>()});
+  kernels::bilinear_backward(CpuStream{}, tensor_of({s.B, s.height, s.width, s.C}, dy),
+                             align_corners, cpu);
+  std::vector<double> first;
+  under_schedules(schedules, [&] {
+    DeviceArray<T> d(dy), dx(expected.size());
+    cuda::bilinear_backward<T>(nullptr, d, dx, s.B, s.H, s.W, s.C, s.height, s.width,
+                               align_corners);
+    CHECK(within(dx.get(), expected, allowed));
+    CHECK(within(dx.get(), values(cpu), twice(allowed)));
+    if (first.empty()) first = widened(dx.get());
+    CHECK(widened(dx.get()) == first);  // the bits do not depend on the schedule
+  });
+}
+
 }  // namespace
+
+TEST_CASE("cuda bilinear: the gradient is the adjoint") {
+  const bool align_corners = GENERATE(true, false);
+  // Larger, smaller, both, one pixel to many and many to one.
+  const Size size =
+      GENERATE(Size{2, 7, 5, 3, 19, 11}, Size{1, 1, 1, 8, 4, 9}, Size{1, 9, 9, 5, 1, 1},
+               Size{2, 4, 6, 16, 7, 11}, Size{1, 19, 19, 8, 37, 37}, Size{1, 11, 13, 8, 5, 6},
+               Size{1, 2, 3, 24, 3, 2}, Size{1, 3, 17, 1, 40, 4}, Size{1, 5, 4, 8, 5, 4});
+  check_backward<float>(size, align_corners, 1);
+  check_backward<bfloat16>(size, align_corners, 0);
+  check_backward<float16>(size, align_corners, 0);
+}
 
 TEST_CASE("cuda bilinear: matches its definition") {
   const bool align_corners = GENERATE(true, false);

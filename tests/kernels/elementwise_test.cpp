@@ -8,11 +8,14 @@
 namespace fathom {
 
 TEST_CASE("elementwise: match their definitions") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
   const Shape shape = GENERATE(Shape{1}, Shape{3, 7}, Shape{2, 33, 31}, Shape{40009});
-  CAPTURE(cpu::isa(), dtype, shape);
-  const Tensor a = random_tensor(shape, {dtype}), b = random_tensor(shape, {dtype}, 2);
+  CAPTURE(backend, shape);
+  const Tensor a = random_tensor(shape, options), b = random_tensor(shape, options, 2);
   const std::vector<double> va = values(a), vb = values(b);
   const auto expect = [&](auto f) {
     std::vector<double> y(va.size());
@@ -46,10 +49,12 @@ TEST_CASE("elementwise: views give the bits of their copies") {
 
 TEST_CASE("elementwise: special values") {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::nan("");
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
-  CAPTURE(cpu::isa(), dtype);
-  const Tensor x = from_values({6}, {-inf, -200, 0, 200, inf, nan}, {dtype});
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  CAPTURE(backend);
+  const Tensor x = from_values({6}, {-inf, -200, 0, 200, inf, nan}, options);
   CHECK(close(sigmoid(x), std::vector<double>{0, 0, 0.5, 1, 1, nan}, {.absolute = 1e-37}));
   CHECK(close(relu(x), std::vector<double>{0, 0, 0, 200, inf, nan}, {}));
 }

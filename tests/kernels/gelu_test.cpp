@@ -9,12 +9,15 @@ namespace fathom {
 static double phi_sum(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 
 TEST_CASE("gelu: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
-  CAPTURE(cpu::isa(), dtype);
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
+  CAPTURE(backend);
   std::vector<double> grid;
   for (int i = -6000; i <= 6000; ++i) grid.push_back(i / 500.0);
-  const Tensor x = from_values({int64_t(grid.size())}, grid, {dtype});
+  const Tensor x = from_values({int64_t(grid.size())}, grid, options);
   std::vector<double> expected = values(x), slope = expected;
   for (double& v : expected) v *= phi_sum(v);
   // In float, the tail is below 4e-8 absolute and |x| * 2 ulp relative; then one rounding. In
@@ -28,7 +31,7 @@ TEST_CASE("gelu: matches its definition") {
   for (double& v : slope)
     v = phi_sum(v) + v * std::exp(-v * v / 2) / std::sqrt(2 * std::acos(-1.0));
   Tensor leaf = x.detach().set_requires_grad();
-  backward(gelu(leaf), full(x.shape(), 1, {dtype}));
+  backward(gelu(leaf), full(x.shape(), 1, options));
   // Phi, and x * density: |x| density < 0.25, its exponent x^2 / 2 < 8 there: 8 half ulps and 2.
   CHECK(
       close(leaf.grad(), slope,

@@ -73,14 +73,17 @@ TEST_CASE("layer_norm: gradients match central differences") {
 }
 
 TEST_CASE("layer_norm: gradients in every type agree with f64") {
-  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
-  CAPTURE(cpu::isa(), dtype);
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
+  CAPTURE(backend);
   const auto f = [](const Inputs& in) { return layer_norm(in[0], in[1], in[2]); };
-  const Inputs in{random_tensor({71, 83}, {dtype}), random_tensor({83}, {dtype}, 2),
-                  random_tensor({83}, {dtype}, 3)};
+  const Inputs in{random_tensor({71, 83}, options), random_tensor({83}, options, 2),
+                  random_tensor({83}, options, 3)};
   Inputs exact_in;
-  for (const Tensor& t : in) exact_in.push_back(t.to(DType::f64));
+  for (const Tensor& t : in) exact_in.push_back(t.to(kCpu).to(DType::f64));
   const std::vector<Tensor> actual = output_and_grads(f, in), exact = output_and_grads(f, exact_in);
   // dy is drawn in f64 and rounded to the dtype: its error of epsilon / 2 counts like the
   // result's; sums of 71 products of order 1 to 10 for the weights.

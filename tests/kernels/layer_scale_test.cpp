@@ -13,11 +13,15 @@ static std::vector<double> reference(const Tensor& x, const Tensor& gamma) {
 }
 
 TEST_CASE("layer_scale: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
   const Shape shape = GENERATE(Shape{1}, Shape{3, 33}, Shape{2, 1370, 7}, Shape{2, 5, 384});
-  CAPTURE(dtype, shape);
-  const Tensor x = random_tensor(shape, {dtype});
-  const Tensor gamma = random_tensor({shape[shape.rank() - 1]}, {dtype}, 2);
+  CAPTURE(backend, shape);
+  const Tensor x = random_tensor(shape, options);
+  const Tensor gamma = random_tensor({shape[shape.rank() - 1]}, options, 2);
   // One product and one rounding: the result is within one epsilon of the exact value.
   CHECK(close(layer_scale(x, gamma), reference(x, gamma),
               {.absolute = dtype == DType::f16 ? 0x1p-25 : 0, .relative = epsilon(dtype)}));

@@ -36,7 +36,7 @@ void check_median(const std::vector<float>& x, const Mask& mask, int schedules, 
     DeviceArray<uint8_t> bytes(mask.empty() ? Mask{0} : mask);
     DeviceArray<int32_t> index(rows), count(rows);
     const bool* const dmask = mask.empty() ? nullptr : reinterpret_cast<const bool*>(+bytes);
-    cuda::median_forward(nullptr, dx, dmask, value, index, count, rows, N);
+    cuda::median_forward(nullptr, dx, dmask, cuda::Hidden::kLeftOut, value, index, count, rows, N);
     CHECK(index.get() == indices);
     CHECK(count.get() == counts);
     CHECK(within(value.get(), widened(medians), std::vector<double>(rows, 0.0)));

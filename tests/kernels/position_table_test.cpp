@@ -95,8 +95,11 @@ static std::vector<std::vector<double>> axis(int64_t inputs, int64_t outputs, Po
 }
 
 TEST_CASE("interpolate_positions: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
   const PositionRule rule =
       GENERATE(PositionRule::scale_plus_offset, PositionRule::size, PositionRule::antialias);
   struct Case {
@@ -104,8 +107,8 @@ TEST_CASE("interpolate_positions: matches its definition") {
   };
   const auto [side, ph, pw, D] = GENERATE(Case{37, 28, 37, 3}, Case{37, 5, 7, 17},
                                           Case{37, 49, 1, 2}, Case{4, 9, 11, 33}, Case{1, 2, 3, 1});
-  CAPTURE(cpu::isa(), dtype, int(rule), side, ph, pw, D);
-  const Tensor table = random_tensor({1 + side * side, D}, {dtype});
+  CAPTURE(backend, int(rule), side, ph, pw, D);
+  const Tensor table = random_tensor({1 + side * side, D}, options);
   const std::vector<double> v = values(table);
   const auto rows = axis(side, ph, rule), columns = axis(side, pw, rule);
   std::vector<double> expected(v.begin(), v.begin() + D);

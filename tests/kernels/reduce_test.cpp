@@ -7,11 +7,14 @@
 namespace fathom {
 
 TEST_CASE("reduce: sum and mean match their definitions") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
   const Shape shape = GENERATE(Shape{}, Shape{1}, Shape{61}, Shape{3, 1370, 7}, Shape{70001});
-  CAPTURE(cpu::isa(), dtype, shape);
-  const Tensor x = random_tensor(shape, {dtype});
+  CAPTURE(backend, shape);
+  const Tensor x = random_tensor(shape, options);
   double total = 0, magnitude = 0;
   for (const double v : values(x)) total += v, magnitude += std::fabs(v);
   const double n = double(x.numel());

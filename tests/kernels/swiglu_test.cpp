@@ -7,11 +7,14 @@
 namespace fathom {
 
 TEST_CASE("swiglu: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
   const Shape shape = GENERATE(Shape{2}, Shape{3, 34}, Shape{2, 5, 62}, Shape{37, 256});
-  CAPTURE(cpu::isa(), dtype, shape);
-  const Tensor x = random_tensor(shape, {dtype});
+  CAPTURE(backend, shape);
+  const Tensor x = random_tensor(shape, options);
   const int64_t h = shape[shape.rank() - 1] / 2, rows = x.numel() / (2 * h);
   const std::vector<double> v = values(x);
   std::vector<double> expected;

@@ -19,14 +19,18 @@ static std::vector<double> reference(const Tensor& patches, const Tensor& cls,
 }
 
 TEST_CASE("assemble_tokens: matches its definition") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const TensorOptions options = backend.options;
+  const DType dtype = options.dtype;
   const int64_t R = GENERATE(0, 1, 4);
   const Shape shape = GENERATE(Shape{1, 1, 1}, Shape{3, 35, 7}, Shape{2, 49, 384});
-  CAPTURE(dtype, R, shape);
+  CAPTURE(backend, R, shape);
   const int64_t P = shape[1], D = shape[2];
-  const Tensor patches = random_tensor(shape, {dtype}), cls = random_tensor({D}, {dtype}, 2);
-  const Tensor positions = random_tensor({1 + P, D}, {dtype}, 3);
-  const Tensor registers = R ? random_tensor({R, D}, {dtype}, 4) : Tensor();
+  const Tensor patches = random_tensor(shape, options), cls = random_tensor({D}, options, 2);
+  const Tensor positions = random_tensor({1 + P, D}, options, 3);
+  const Tensor registers = R ? random_tensor({R, D}, options, 4) : Tensor();
   const Tensor y = assemble_tokens(patches, cls, positions, registers);
   CHECK(y.shape() == Shape{shape[0], 1 + R + P, D});
   CHECK(close(y, reference(patches, cls, positions, registers), {.relative = epsilon(dtype)}));
