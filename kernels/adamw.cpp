@@ -32,8 +32,7 @@ void adamw(std::span<AdamwSlot> slots, const AdamwStep& step) {
   if (slots.empty()) return;
   check(step.step >= 1, "adamw: steps count from 1, not ", step.step);
   for (const AdamwSlot& slot : slots) check_slot(slot);
-  visit_stream(slots[0].weight.device(),
-               [&](CpuStream stream) { kernels::adamw(stream, step, slots); });
+  visit_stream(slots[0].weight.device(), [&](auto stream) { kernels::adamw(stream, step, slots); });
 }
 
 Tensor sum_of_squares(std::span<const Tensor> tensors) {
@@ -41,7 +40,7 @@ Tensor sum_of_squares(std::span<const Tensor> tensors) {
   Tensor y = empty({}, {DType::f64, device});
   std::vector<Tensor> contiguous;
   for (const Tensor& t : tensors) contiguous.push_back(t.detach().contiguous());
-  visit_stream(device, [&](CpuStream stream) { kernels::sum_of_squares(stream, contiguous, y); });
+  visit_stream(device, [&](auto stream) { kernels::sum_of_squares(stream, contiguous, y); });
   return y;
 }
 

@@ -42,6 +42,8 @@ Tensor sum_of_squares(std::span<const Tensor> tensors);
 
 namespace kernels {  // contiguous tensors; outputs last
 void adamw(CpuStream, const AdamwStep& step, std::span<AdamwSlot> slots);
+void adamw(CudaStream, const AdamwStep& step, std::span<AdamwSlot> slots);
 void sum_of_squares(CpuStream, std::span<const Tensor> tensors, Tensor& y);
+void sum_of_squares(CudaStream, std::span<const Tensor> tensors, Tensor& y);
 }  // namespace kernels
 }  // namespace fathom

@@ -20,13 +20,13 @@ CosineAlignment cosine_alignment(const Tensor& student_in, const Tensor& teacher
   const DType dtype = student.dtype() == DType::f64 ? DType::f64 : DType::f32;
   Tensor loss = empty({B}, {dtype, student.device()}),
          kept = empty({B}, {DType::i32, student.device()});
-  visit_stream(student.device(), [&](CpuStream stream) {
+  visit_stream(student.device(), [&](auto stream) {
     kernels::cosine_alignment_forward(stream, student, teacher, options, loss, kept);
   });
   loss =
       record(loss, {student_in}, [student, teacher, options, kept](const Tensor& dloss) -> Grads {
         Tensor dstudent = empty_like(student);
-        visit_stream(student.device(), [&](CpuStream stream) {
+        visit_stream(student.device(), [&](auto stream) {
           kernels::cosine_alignment_backward(stream, student, teacher, options, kept, dloss,
                                              dstudent);
         });

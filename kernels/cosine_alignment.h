@@ -31,7 +31,12 @@ CosineAlignment cosine_alignment(const Tensor& student, const Tensor& teacher,
 namespace kernels {  // contiguous tensors [B, ..., C]; outputs last
 void cosine_alignment_forward(CpuStream, const Tensor& student, const Tensor& teacher,
                               const CosineAlignmentOptions& options, Tensor& loss, Tensor& kept);
+void cosine_alignment_forward(CudaStream, const Tensor& student, const Tensor& teacher,
+                              const CosineAlignmentOptions& options, Tensor& loss, Tensor& kept);
 void cosine_alignment_backward(CpuStream, const Tensor& student, const Tensor& teacher,
+                               const CosineAlignmentOptions& options, const Tensor& kept,
+                               const Tensor& dloss, Tensor& dstudent);
+void cosine_alignment_backward(CudaStream, const Tensor& student, const Tensor& teacher,
                                const CosineAlignmentOptions& options, const Tensor& kept,
                                const Tensor& dloss, Tensor& dstudent);
 }  // namespace kernels

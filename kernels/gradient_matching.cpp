@@ -18,12 +18,12 @@ Tensor gradient_matching(const Tensor& r_in, const Tensor& mask_in,
   const Tensor r = r_in.contiguous(), mask = mask_in.contiguous();
   Tensor divisors = empty({r.dim(0), options.levels}, {DType::f64, r.device()});
   Tensor loss = empty({r.dim(0)}, r.options());
-  visit_stream(r.device(), [&](CpuStream stream) {
+  visit_stream(r.device(), [&](auto stream) {
     kernels::gradient_matching_forward(stream, r, mask, options, divisors, loss);
   });
   return record(loss, {r_in}, [r, mask, divisors](const Tensor& dloss) -> Grads {
     Tensor dr = empty_like(r);
-    visit_stream(r.device(), [&](CpuStream stream) {
+    visit_stream(r.device(), [&](auto stream) {
       kernels::gradient_matching_backward(stream, r, mask, divisors, dloss, dr);
     });
     return {dr};

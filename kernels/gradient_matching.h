@@ -35,7 +35,12 @@ namespace kernels {  // contiguous tensors; outputs last
 void gradient_matching_forward(CpuStream, const Tensor& r, const Tensor& mask,
                                const GradientMatchingOptions& options, Tensor& divisors,
                                Tensor& loss);
+void gradient_matching_forward(CudaStream, const Tensor& r, const Tensor& mask,
+                               const GradientMatchingOptions& options, Tensor& divisors,
+                               Tensor& loss);
 void gradient_matching_backward(CpuStream, const Tensor& r, const Tensor& mask,
+                                const Tensor& divisors, const Tensor& dloss, Tensor& dr);
+void gradient_matching_backward(CudaStream, const Tensor& r, const Tensor& mask,
                                 const Tensor& divisors, const Tensor& dloss, Tensor& dr);
 }  // namespace kernels
 }  // namespace fathom

@@ -22,7 +22,7 @@ LeastSquares least_squares(const Tensor& x_in, const Tensor& target_in, const Te
                    .squares = empty(images, f64),
                    .count = mask_count(mask)};
   visit_stream(x.device(),
-               [&](CpuStream stream) { kernels::least_squares(stream, x, target, mask, fit); });
+               [&](auto stream) { kernels::least_squares(stream, x, target, mask, fit); });
   return fit;
 }
 
@@ -31,12 +31,11 @@ Tensor align_least_squares(const Tensor& x_in, const Tensor& target_in, const Te
   const Tensor x = x_in.contiguous(), target = target_in.detach().contiguous();
   const Tensor mask = mask_in.contiguous();
   Tensor y = empty_like(x);
-  visit_stream(x.device(), [&](CpuStream stream) {
-    kernels::align_least_squares_forward(stream, x, mask, fit, y);
-  });
+  visit_stream(x.device(),
+               [&](auto stream) { kernels::align_least_squares_forward(stream, x, mask, fit, y); });
   return record(y, {x_in}, [x, target, mask, fit](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(x);
-    visit_stream(x.device(), [&](CpuStream stream) {
+    visit_stream(x.device(), [&](auto stream) {
       kernels::align_least_squares_backward(stream, x, target, mask, fit, dy, dx);
     });
     return {dx};

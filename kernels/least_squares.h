@@ -34,9 +34,16 @@ Tensor align_least_squares(const Tensor& x, const Tensor& target, const Tensor& 
 namespace kernels {  // contiguous tensors; outputs last
 void least_squares(CpuStream, const Tensor& x, const Tensor& target, const Tensor& mask,
                    LeastSquares& fit);
+void least_squares(CudaStream, const Tensor& x, const Tensor& target, const Tensor& mask,
+                   LeastSquares& fit);
 void align_least_squares_forward(CpuStream, const Tensor& x, const Tensor& mask,
                                  const LeastSquares& fit, Tensor& y);
+void align_least_squares_forward(CudaStream, const Tensor& x, const Tensor& mask,
+                                 const LeastSquares& fit, Tensor& y);
 void align_least_squares_backward(CpuStream, const Tensor& x, const Tensor& target,
+                                  const Tensor& mask, const LeastSquares& fit, const Tensor& dy,
+                                  Tensor& dx);
+void align_least_squares_backward(CudaStream, const Tensor& x, const Tensor& target,
                                   const Tensor& mask, const LeastSquares& fit, const Tensor& dy,
                                   Tensor& dx);
 }  // namespace kernels

@@ -17,12 +17,12 @@ static Tensor masked_error(const char* op, const Tensor& r_in, const Tensor& mas
   const Tensor r = r_in.contiguous(), mask = mask_in.contiguous();
   const Tensor count = mask_count(counted.defined() ? counted : mask);
   Tensor loss = empty({r.dim(0)}, r.options());
-  visit_stream(r.device(), [&](CpuStream stream) {
+  visit_stream(r.device(), [&](auto stream) {
     kernels::masked_error_forward(stream, r, mask, count, kind, loss);
   });
   return record(loss, {r_in}, [r, mask, count, kind](const Tensor& dloss) -> Grads {
     Tensor dr = empty_like(r);
-    visit_stream(r.device(), [&](CpuStream stream) {
+    visit_stream(r.device(), [&](auto stream) {
       kernels::masked_error_backward(stream, r, mask, count, kind, dloss, dr);
     });
     return {dr};

@@ -20,7 +20,11 @@ enum class ErrorKind { absolute, squared };
 /// count: [B] i32, the divisors; loss: [B].
 void masked_error_forward(CpuStream, const Tensor& r, const Tensor& mask, const Tensor& count,
                           ErrorKind kind, Tensor& loss);
+void masked_error_forward(CudaStream, const Tensor& r, const Tensor& mask, const Tensor& count,
+                          ErrorKind kind, Tensor& loss);
 void masked_error_backward(CpuStream, const Tensor& r, const Tensor& mask, const Tensor& count,
+                           ErrorKind kind, const Tensor& dloss, Tensor& dr);
+void masked_error_backward(CudaStream, const Tensor& r, const Tensor& mask, const Tensor& count,
                            ErrorKind kind, const Tensor& dloss, Tensor& dr);
 }  // namespace kernels
 }  // namespace fathom

@@ -20,7 +20,7 @@ MaskedStatistics masked_statistics(const Tensor& x_in, const Tensor& mask_in, Me
                      .deviation = empty({B}, x.options()),
                      .index = empty({B}, integer),
                      .count = empty({B}, integer)};
-  visit_stream(x.device(), [&](CpuStream stream) {
+  visit_stream(x.device(), [&](auto stream) {
     kernels::masked_statistics(stream, x, mask, over, s.median, s.deviation, s.index, s.count);
   });
   return s;
@@ -30,7 +30,7 @@ Tensor usable_images(const MaskedStatistics& prediction, const MaskedStatistics&
                      const UsableLimits& limits) {
   Tensor usable = full(prediction.median.shape(), 1, prediction.median.options());
   for (const MaskedStatistics* s : {&prediction, &target})
-    visit_stream(usable.device(), [&](CpuStream stream) {
+    visit_stream(usable.device(), [&](auto stream) {
       kernels::usable_images(stream, s->deviation, s->count, limits.least_count, limits.least_scale,
                              usable);
     });

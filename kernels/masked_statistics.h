@@ -47,8 +47,12 @@ Tensor usable_images(const MaskedStatistics& prediction, const MaskedStatistics&
 namespace kernels {  // contiguous tensors; outputs last
 void masked_statistics(CpuStream, const Tensor& x, const Tensor& mask, MedianOver over,
                        Tensor& median, Tensor& deviation, Tensor& index, Tensor& count);
+void masked_statistics(CudaStream, const Tensor& x, const Tensor& mask, MedianOver over,
+                       Tensor& median, Tensor& deviation, Tensor& index, Tensor& count);
 /// usable[b] = usable[b] and the image passes: called once for each of several statistics.
 void usable_images(CpuStream, const Tensor& deviation, const Tensor& count, int64_t least_count,
+                   double least_scale, Tensor& usable);
+void usable_images(CudaStream, const Tensor& deviation, const Tensor& count, int64_t least_count,
                    double least_scale, Tensor& usable);
 }  // namespace kernels
 }  // namespace fathom

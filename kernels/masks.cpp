@@ -30,7 +30,7 @@ Tensor mask_and(const Tensor& a_in, const Tensor& b_in) {
   check_masks("mask_and", a_in, b_in);
   const Tensor a = a_in.contiguous(), b = b_in.contiguous();
   Tensor y = empty_like(a);
-  visit_stream(a.device(), [&](CpuStream stream) { kernels::mask_and(stream, a, b, y); });
+  visit_stream(a.device(), [&](auto stream) { kernels::mask_and(stream, a, b, y); });
   return y;
 }
 
@@ -38,7 +38,7 @@ Tensor mask_and_not(const Tensor& a_in, const Tensor& b_in) {
   check_masks("mask_and_not", a_in, b_in);
   const Tensor a = a_in.contiguous(), b = b_in.contiguous();
   Tensor y = empty_like(a);
-  visit_stream(a.device(), [&](CpuStream stream) { kernels::mask_and_not(stream, a, b, y); });
+  visit_stream(a.device(), [&](auto stream) { kernels::mask_and_not(stream, a, b, y); });
   return y;
 }
 
@@ -48,8 +48,7 @@ Tensor mask_images(const Tensor& mask_in, const Tensor& keep_in) {
         "], one number an image of the mask ", mask_in.shape(), ", but is ", keep_in.shape());
   const Tensor mask = mask_in.contiguous(), keep = keep_in.contiguous();
   Tensor y = empty_like(mask);
-  visit_stream(mask.device(),
-               [&](CpuStream stream) { kernels::mask_images(stream, mask, keep, y); });
+  visit_stream(mask.device(), [&](auto stream) { kernels::mask_images(stream, mask, keep, y); });
   return y;
 }
 
@@ -57,7 +56,7 @@ Tensor mask_count(const Tensor& mask_in) {
   check_mask("mask_count", mask_in);
   const Tensor mask = mask_in.contiguous();
   Tensor count = empty({mask.dim(0)}, {DType::i32, mask.device()});
-  visit_stream(mask.device(), [&](CpuStream stream) { kernels::mask_count(stream, mask, count); });
+  visit_stream(mask.device(), [&](auto stream) { kernels::mask_count(stream, mask, count); });
   return count;
 }
 
@@ -65,7 +64,7 @@ Tensor mask_fraction(const Tensor& mask_in, DType dtype) {
   check_mask("mask_fraction", mask_in);
   const Tensor mask = mask_in.contiguous();
   Tensor y = empty({mask.dim(0)}, {dtype, mask.device()});
-  visit_stream(mask.device(), [&](CpuStream stream) { kernels::mask_fraction(stream, mask, y); });
+  visit_stream(mask.device(), [&](auto stream) { kernels::mask_fraction(stream, mask, y); });
   return y;
 }
 

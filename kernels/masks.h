@@ -33,11 +33,16 @@ decltype(auto) visit_loss(DType dtype, auto&& f) {
 
 namespace kernels {  // contiguous tensors; outputs last
 void mask_and(CpuStream, const Tensor& a, const Tensor& b, Tensor& y);
+void mask_and(CudaStream, const Tensor& a, const Tensor& b, Tensor& y);
 void mask_and_not(CpuStream, const Tensor& a, const Tensor& b, Tensor& y);
+void mask_and_not(CudaStream, const Tensor& a, const Tensor& b, Tensor& y);
 void mask_images(CpuStream, const Tensor& mask, const Tensor& keep, Tensor& y);
+void mask_images(CudaStream, const Tensor& mask, const Tensor& keep, Tensor& y);
 /// count [B] i32. An image has fewer than 2^31 elements.
 void mask_count(CpuStream, const Tensor& mask, Tensor& count);
+void mask_count(CudaStream, const Tensor& mask, Tensor& count);
 /// y[b] = count[b] / N, rounded once.
 void mask_fraction(CpuStream, const Tensor& mask, Tensor& y);
+void mask_fraction(CudaStream, const Tensor& mask, Tensor& y);
 }  // namespace kernels
 }  // namespace fathom

@@ -13,12 +13,12 @@ Tensor normalize_affine(const Tensor& x_in, const Tensor& mask_in,
         "normalize_affine: ", statistics.median.shape(), " statistics for x ", x_in.shape());
   const Tensor x = x_in.contiguous(), mask = mask_in.contiguous();
   Tensor y = empty_like(x);
-  visit_stream(x.device(), [&](CpuStream stream) {
+  visit_stream(x.device(), [&](auto stream) {
     kernels::normalize_affine_forward(stream, x, mask, statistics.median, statistics.deviation, y);
   });
   return record(y, {x_in}, [y = y.detach(), mask, s = statistics](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(y);
-    visit_stream(y.device(), [&](CpuStream stream) {
+    visit_stream(y.device(), [&](auto stream) {
       kernels::normalize_affine_backward(stream, y, mask, s.deviation, s.index, s.count, dy, dx);
     });
     return {dx};

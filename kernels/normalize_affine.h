@@ -24,7 +24,12 @@ Tensor normalize_affine(const Tensor& x, const Tensor& mask, const MaskedStatist
 namespace kernels {  // contiguous tensors; outputs last
 void normalize_affine_forward(CpuStream, const Tensor& x, const Tensor& mask, const Tensor& median,
                               const Tensor& deviation, Tensor& y);
+void normalize_affine_forward(CudaStream, const Tensor& x, const Tensor& mask, const Tensor& median,
+                              const Tensor& deviation, Tensor& y);
 void normalize_affine_backward(CpuStream, const Tensor& y, const Tensor& mask,
+                               const Tensor& deviation, const Tensor& index, const Tensor& count,
+                               const Tensor& dy, Tensor& dx);
+void normalize_affine_backward(CudaStream, const Tensor& y, const Tensor& mask,
                                const Tensor& deviation, const Tensor& index, const Tensor& count,
                                const Tensor& dy, Tensor& dx);
 }  // namespace kernels

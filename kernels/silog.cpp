@@ -16,14 +16,14 @@ Tensor silog(const Tensor& prediction_in, const Tensor& target_in, const Tensor&
   const Tensor p = prediction_in.contiguous(), target = target_in.detach().contiguous();
   const Tensor mask = mask_in.contiguous(), count = mask_count(mask);
   Tensor mean = empty({p.dim(0)}, {DType::f64, p.device()}), loss = empty({p.dim(0)}, p.options());
-  visit_stream(p.device(), [&](CpuStream stream) {
+  visit_stream(p.device(), [&](auto stream) {
     kernels::silog_forward(stream, p, target, mask, count, options, mean, loss);
   });
   return record(
       loss, {prediction_in},
       [p, target, mask, count, options, mean, loss = loss.detach()](const Tensor& dloss) -> Grads {
         Tensor dp = empty_like(p);
-        visit_stream(p.device(), [&](CpuStream stream) {
+        visit_stream(p.device(), [&](auto stream) {
           kernels::silog_backward(stream, p, target, mask, count, options, mean, loss, dloss, dp);
         });
         return {dp};

@@ -37,7 +37,12 @@ namespace kernels {  // contiguous tensors; outputs last
 /// count [B] i32; mean [B] f64 of g; loss [B].
 void silog_forward(CpuStream, const Tensor& prediction, const Tensor& target, const Tensor& mask,
                    const Tensor& count, const SilogOptions& options, Tensor& mean, Tensor& loss);
+void silog_forward(CudaStream, const Tensor& prediction, const Tensor& target, const Tensor& mask,
+                   const Tensor& count, const SilogOptions& options, Tensor& mean, Tensor& loss);
 void silog_backward(CpuStream, const Tensor& prediction, const Tensor& target, const Tensor& mask,
+                    const Tensor& count, const SilogOptions& options, const Tensor& mean,
+                    const Tensor& loss, const Tensor& dloss, Tensor& dprediction);
+void silog_backward(CudaStream, const Tensor& prediction, const Tensor& target, const Tensor& mask,
                     const Tensor& count, const SilogOptions& options, const Tensor& mean,
                     const Tensor& loss, const Tensor& dloss, Tensor& dprediction);
 }  // namespace kernels

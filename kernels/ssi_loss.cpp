@@ -62,9 +62,8 @@ SsiLosses ssi_loss(const Tensor& prediction, const Tensor& target_in, const Tens
 static Tensor is_there(const Tensor& mask, const Tensor& like) {
   Tensor there = full(like.shape(), 1, like.options());
   const Tensor count = mask_count(mask);
-  visit_stream(mask.device(), [&](CpuStream stream) {
-    kernels::usable_images(stream, there, count, 1, 0, there);
-  });
+  visit_stream(mask.device(),
+               [&](auto stream) { kernels::usable_images(stream, there, count, 1, 0, there); });
   return there;
 }
 

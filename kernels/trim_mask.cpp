@@ -16,7 +16,7 @@ Tensor trim_mask(const Tensor& r_in, const Tensor& mask_in, TrimRule rule, doubl
   const Tensor r = r_in.detach().contiguous(), mask = mask_in.contiguous();
   Tensor kept = empty_like(mask);
   visit_stream(r.device(),
-               [&](CpuStream stream) { kernels::trim_mask(stream, r, mask, rule, trim, kept); });
+               [&](auto stream) { kernels::trim_mask(stream, r, mask, rule, trim, kept); });
   return kept;
 }
 

@@ -29,5 +29,7 @@ Tensor trim_mask(const Tensor& r, const Tensor& mask, TrimRule rule, double trim
 namespace kernels {  // contiguous tensors; outputs last
 void trim_mask(CpuStream, const Tensor& r, const Tensor& mask, TrimRule rule, double trim,
                Tensor& kept);
+void trim_mask(CudaStream, const Tensor& r, const Tensor& mask, TrimRule rule, double trim,
+               Tensor& kept);
 }  // namespace kernels
 }  // namespace fathom

@@ -13,12 +13,11 @@ Tensor weighted_mean(const Tensor& x_in, const Tensor& weights_in) {
   const Tensor x = x_in.contiguous(), weights = weights_in.detach().contiguous();
   Tensor y = empty({}, x.options());
   visit_stream(x.device(),
-               [&](CpuStream stream) { kernels::weighted_mean_forward(stream, x, weights, y); });
+               [&](auto stream) { kernels::weighted_mean_forward(stream, x, weights, y); });
   return record(y, {x_in}, [weights](const Tensor& dy) -> Grads {
     Tensor dx = empty_like(weights);
-    visit_stream(dy.device(), [&](CpuStream stream) {
-      kernels::weighted_mean_backward(stream, weights, dy, dx);
-    });
+    visit_stream(dy.device(),
+                 [&](auto stream) { kernels::weighted_mean_backward(stream, weights, dy, dx); });
     return {dx};
   });
 }

@@ -13,6 +13,8 @@ Tensor weighted_mean(const Tensor& x, const Tensor& weights);
 
 namespace kernels {  // contiguous tensors; outputs last
 void weighted_mean_forward(CpuStream, const Tensor& x, const Tensor& weights, Tensor& y);
+void weighted_mean_forward(CudaStream, const Tensor& x, const Tensor& weights, Tensor& y);
 void weighted_mean_backward(CpuStream, const Tensor& weights, const Tensor& dy, Tensor& dx);
+void weighted_mean_backward(CudaStream, const Tensor& weights, const Tensor& dy, Tensor& dx);
 }  // namespace kernels
 }  // namespace fathom

@@ -135,21 +135,84 @@ wrong step of the keys       | kernels/attention_wgmma.cu | same | cuda attentio
 both groups the same rows    | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/ \+ group \* kRows \* D;/;/
 wrong A fragment             | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/s\[8 \* k \+ 2 \* i\], s\[8 \* k \+ 2 \* i \+ 1\]/s[8 * k + 2 * i + 1], s[8 * k + 2 * i]/
 lse in base two              | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/log2f\(sum\)\) \* kLn2/log2f(sum))/
-histogram not cleared        | kernels/median.cu | same | cuda median* | s/histogram\[2 \* thread \+ 1\] = 0;//
-plain add for atomicAdd      | kernels/median.cu | same | cuda median* | s/atomicAdd\(&(.*), 1u\);/\1 += 1u;/
-no barrier after clearing    | kernels/median.cu | same | cuda median* | 0,/__syncthreads\(\);/s///
-no barrier after counting    | kernels/median.cu | same | cuda median* | /atomicAdd\(&histogram/{n;n;s/__syncthreads\(\);//}
-no barrier before totals     | kernels/median.cu | same | cuda median* | /warp_total\[warp\] = /{n;s/__syncthreads\(\);//}
-digit read before it is set  | kernels/median.cu | same | cuda median* | /rank - before - low/{n;n;s/__syncthreads\(\);//}
+histogram not cleared        | kernels/device/select.cuh | kernels/median.cu | cuda median* | s/histogram\[2 \* thread \+ 1\] = 0;//
+plain add for atomicAdd      | kernels/device/select.cuh | kernels/median.cu | cuda median* | s/atomicAdd\(&(.*), 1u\);/\1 += 1u;/
+no barrier after clearing    | kernels/device/select.cuh | kernels/median.cu | cuda median* | 0,/__syncthreads\(\);/s///
+no barrier after counting    | kernels/device/select.cuh | kernels/median.cu | cuda median* | /atomicAdd\(&histogram/{n;n;s/__syncthreads\(\);//}
+no barrier before totals     | kernels/device/select.cuh | kernels/median.cu | cuda median* | /warp_total\[warp\] = /{n;s/__syncthreads\(\);//}
+digit read before it is set  | kernels/device/select.cuh | kernels/median.cu | cuda median* | /rank - before - low/{n;n;s/__syncthreads\(\);//}
 two threads store the flag   | kernels/median.cu | same | cuda median* | s/if \(thread == 0\) found/if (thread <= 1) found/
 last place, not first        | kernels/median.cu | same | cuda median* | s/atomicMin\(&found, i\)/atomicExch(\&found, i)/
 upper median                 | kernels/median.cu | same | cuda median* | s/\(total - 1\) \/ 2/total \/ 2/
-NaN below                    | kernels/median.cu | same | cuda median* | s/return 0xffffffffu/return 0u/
-two zeros                    | kernels/median.cu | same | cuda median* | s/value \+ 0.0f/value/
-mask ignored in the search   | kernels/median.cu | same | cuda median* | s/\(mask == nullptr \|\| mask\[i\]\) \&\& //
+NaN below                    | kernels/device/select.cuh | kernels/median.cu | cuda median* | s/return 0xffffffffu/return 0u/
+two zeros                    | kernels/device/select.cuh | kernels/median.cu | cuda median* | s/value \+ 0.0f/value/
+mask ignored                 | kernels/median.cu | same | cuda median* | s/return valid \|\| hidden/return true || hidden/
 mask of the first row        | kernels/median.cu | same | cuda median* | s/if \(mask != nullptr\) mask \+= row \* N;//
-higher digit forgotten       | kernels/median.cu | same | cuda median* | s/~0u << 10/~0u << 21/
+higher digit forgotten       | kernels/device/select.cuh | kernels/median.cu | cuda median* | s/~0u << 10/~0u << 21/
 prefix sum off by one lane   | kernels/device/warp.cuh | kernels/median.cu | cuda median* | s/lane >= offset/lane > offset/
+two steps are one            | kernels/device/pointwise.cuh | kernels/elementwise.cu | cuda elementwise* | s/first \+ s \* kPointwiseThreads/first/
+tail of a vector forgotten   | kernels/device/pointwise.cuh | kernels/elementwise.cu | cuda elementwise* | s/behind >= N/behind >= 0/
+tail past the end            | kernels/device/pointwise.cuh | kernels/elementwise.cu | cuda elementwise* | s/behind >= N/behind > N/
+vector past the end          | kernels/device/pointwise.cuh | kernels/elementwise.cu | cuda elementwise* | s/\(i < vectors\) load/(i <= vectors) load/
+unaligned arrays as vectors  | kernels/device/pointwise.cuh | kernels/elementwise.cu | cuda elementwise* | s/wide = wide \&\& .*/{}/
+relu drops a NaN             | kernels/elementwise.cu | same | cuda elementwise* | s/x < 0.0f \? 0.0f : x;/fmaxf(x, 0.0f);/
+gradient of relu at zero     | kernels/elementwise.cu | same | cuda elementwise* | s/y > 0.0f \? dy/y >= 0.0f ? dy/
+other factor of the sigmoid  | kernels/elementwise.cu | same | cuda elementwise* | s/\(1.0f - y\)/(1.0f + y)/
+density of gelu forgotten    | kernels/device/gelu.cuh | kernels/gelu.cu | cuda gelu* | s/return fmaf\(x, density, /return (/
+half of the normal           | kernels/device/gelu.cuh | kernels/gelu.cu | cuda gelu* | s/x < 0.0f \? lower : 1.0f - lower/lower/
+infinity times zero          | kernels/device/gelu.cuh | kernels/gelu.cu | cuda gelu* | s/const float a = fminf\(fabsf\(x\), 64.0f\)/const float a = fabsf(x)/
+gate is the value            | kernels/swiglu.cu | same | cuda swiglu* | s/load\(value, x \+ row \* 2 \* h \+ h \+ c\)/load(value, x + row * 2 * h + c)/
+past the end of a row        | kernels/swiglu.cu | same | cuda swiglu* | s/if \(c >= h\) return;//
+gradients swapped            | kernels/swiglu.cu | same | cuda swiglu* | s/h \+ h \+ c, value/h + h + c, gate/
+rows skipped                 | kernels/layer_scale.cu | same | cuda layer_scale* | s/row \+= step/row += step + 1/
+gamma of another column      | kernels/layer_scale.cu | same | cuda layer_scale* | s/load\(g, gamma \+ c\)/load(g, gamma)/
+rows twice                   | kernels/layer_scale.cu | same | cuda layer_scale* | s/if \(first >= step\) return;//
+piece counted twice          | kernels/reduce.cu | same | cuda sum* | s/x \+= blockIdx.x \* kPiece;//
+tail left out of the sum     | kernels/reduce.cu | same | cuda sum* | s/if \(whole \+ thread < count\).*//
+all threads store the sum    | kernels/reduce.cu | same | cuda sum* | s/if \(thread == 0\) pieces/pieces/
+sum of the first warp        | kernels/device/block.cuh | kernels/reduce.cu | cuda sum* | s/w < kThreads \/ 32/w < 1/
+sums read too early          | kernels/device/block.cuh | kernels/reduce.cu | cuda sum* | /warp_sums\[thread \/ 32\] = value/{n;s/__syncthreads\(\);//}
+slice past its end           | kernels/reduce.cu | same | cuda columns* | s/end = min\(begin \+ slice, rows\)/end = rows/
+lines read too early         | kernels/reduce.cu | same | cuda columns* | /sums\[\(line \* kWide/{n;s/__syncthreads\(\);//}
+columns past the end         | kernels/reduce.cu | same | cuda columns* | s/ \|\| left \+ column >= C//
+partial rows left out        | kernels/device/sum_rows.cuh | kernels/reduce.cu | cuda columns* | s/row \+= kSumRows/row += kSumRows + 1/
+second row of sums lost      | kernels/device/sum_rows.cuh | kernels/layer_norm_backward.cu | cuda layer_norm backward* | s/second\[c - C\]/first[c - C]/
+mean of g forgotten          | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | 0,/g\[s\]\[i\] - mean_g - /s//g[s][i] - /
+residual forgotten           | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | s/if \(dresidual != nullptr\) load.*//
+sums of a warp overwritten   | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | s/__syncthreads\(\);  \/\/ the sums before are read//
+weight counted in dweight    | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | s/dbias\[s\]\[i\] \+= g\[s\]\[i\];//;s/g\[s\]\[i\] \*= w\[i\];/& dbias[s][i] += g[s][i];/
+rows of the next block       | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | 0,/end = min\(begin \+ rows_per_block, rows\)/s//end = rows/
+range of outputs too short   | kernels/bilinear.cu | same | cuda bilinear: the gradient* | s/axis.shift\) \+ 2;/axis.shift) - 1;/
+last output forgotten        | kernels/bilinear.cu | same | cuda bilinear: the gradient* | s/min\(high, outputs\)/min(high, outputs - 1)/
+tap of the second only       | kernels/bilinear.cu | same | cuda bilinear: the gradient* | s/\(t.first == i \? 1.0f - t.weight : 0.0f\) \+ //
+weights of rows for columns  | kernels/bilinear.cu | same | cuda bilinear: the gradient* | s/down \* weight_of\(horizontal, x, j, W\)/down * weight_of(vertical, x, j, W)/
+registers with positions     | kernels/tokens.cu | same | cuda tokens* | 0,/t > 0 \&\& t <= R/s//t > 0 \&\& t < R/
+gradient of one image        | kernels/tokens.cu | same | cuda tokens* | s/b < B; \+\+b/b < 1; ++b/
+class token's position       | kernels/tokens.cu | same | cuda tokens* | s/if \(t == 0\) store\(dcls/if (t == 1) store(dcls/
+last tap forgotten           | kernels/resample.cu | same | cuda resample* | s/p < rows.begin\[line \+ 1\]/p < rows.begin[line + 1] - 1/
+distance from zero           | kernels/masked.cu | same | cuda masked* | s/ - double\(median\[b\]\)\)/)/
+median element forgotten     | kernels/masked.cu | same | cuda masked* | s/if \(i == index\[b\]\).*//
+slope of all pixels          | kernels/masked.cu | same | cuda masked* | s/sums\[1\] \/ double\(count\[b\]\)/sums[1]/
+hidden residuals counted     | kernels/masked.cu | same | cuda masked* | 0,/if \(!mask\[b \* N \+ i\]\) return;/s///
+image before not skipped     | kernels/device/image_sums.cuh | kernels/masked.cu | cuda masked* | s/\(b \* pieces \+ p\)/(p)/
+pieces overlap               | kernels/device/image_sums.cuh | kernels/masked.cu | cuda masked* | 0,/end = min\(begin \+ kImagePiece, N\)/s//end = N/
+sign of a tie                | kernels/device/image_sums.cuh | kernels/masked.cu | cuda masked* | s/x < 0.0f \? -1.0f : 0.0f/-1.0f/
+quantile of a neighbour      | kernels/trim_mask.cu | same | cuda masked: trimming* | s/low.rank \+ 1 < equal/low.rank < equal/
+quantile kept itself         | kernels/trim_mask.cu | same | cuda masked: trimming* | s/>= v\);/> v);/
+ties of later tiles          | kernels/trim_mask.cu | same | cuda masked: trimming* | s/before \+= ties_of_warp\[w\];//
+ties of a lane               | kernels/trim_mask.cu | same | cuda masked: trimming* | s/\(1u << lane\) - 1u/(2u << lane) - 1u/
+counts overwritten           | kernels/trim_mask.cu | same | cuda masked: trimming* | s/__syncthreads\(\);  \/\/ the counts are read//
+pair with a hidden pixel     | kernels/gradient_matching.cu | same | cuda masked: gradient* | s/ \&\& mask\[at \+ step\]//
+level of the image           | kernels/gradient_matching.cu | same | cuda masked: gradient* | s/== Divisor::kLevel \? k : 0/== Divisor::kLevel ? 0 : k/
+neighbour above forgotten    | kernels/gradient_matching.cu | same | cuda masked: gradient* | s/if \(y >= s\).*//
+finer pixels at every level  | kernels/gradient_matching.cu | same | cuda masked: gradient* | s/if \(\(\(x \| y\).*break;//
+tensor before taken          | kernels/adamw.cu | same | cuda adamw* | 0,/first_piece\[which \+ 1\] <= piece/s//first_piece[which + 1] < piece/
+decay forgotten              | kernels/adamw.cu | same | cuda adamw* | s/t.keep \* weight/weight/
+tail not updated             | kernels/adamw.cu | same | cuda adamw* | s/if \(behind < end\).*//
+second launch over the first | kernels/adamw.cu | same | cuda adamw* | s/before \+= pieces;/before = pieces;/
+logarithms not centred       | kernels/silog.cu | same | silog: every device* | s/ratio\(b \* N \+ i\) - mean\[b\];/ratio(b * N + i);/
+fit of the sums              | kernels/least_squares.cu | same | ssi_loss: every device* | s/double\(x\[at\]\) - mean\[b\];/double(x[at]);/
+shift not differentiated     | kernels/least_squares.cu | same | ssi_loss: every device* | s/double\(dy\[at\]\) - mean_rho/double(dy[at])/
 no barrier after init        | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/__syncthreads\(\);//
 tile used before it came     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/full\[stage\].wait\(.*//
 tile refilled while in use   | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/empty\[stage\].wait\(.*//

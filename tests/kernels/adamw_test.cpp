@@ -129,4 +129,30 @@ TEST_CASE("adamw: says what is wrong") {
   CHECK_THROWS_WITH(adamw(slots, kThird), Catch::Contains("must be bf16"));
 }
 
+TEST_CASE("adamw: every device agrees with the CPU") {
+  const TensorOptions options = GENERATE(from_range(test_options({DType::f32})));
+  CAPTURE(options);
+  std::vector<AdamwSlot> cpu{slot({3, 67}, DType::f32, 7), slot({1}, DType::f32)}, device;
+  for (AdamwSlot& s : cpu) {
+    device.push_back(s);
+    for (Tensor AdamwSlot::*member : {&AdamwSlot::grad, &AdamwSlot::weight, &AdamwSlot::m,
+                                      &AdamwSlot::v, &AdamwSlot::average, &AdamwSlot::rounded})
+      device.back().*member = (s.*member).clone().to(options.device);
+  }
+  adamw(cpu, kThird);
+  adamw(device, kThird);
+  // Both round the same operations, some fused: a few half ulps of values of order 1 to 4.
+  const Tolerance tolerance{.absolute = 8 * epsilon(DType::f32)};
+  for (size_t i = 0; i < cpu.size(); ++i) {
+    CHECK(close(device[i].weight, values(cpu[i].weight), tolerance));
+    CHECK(close(device[i].m, values(cpu[i].m), tolerance));
+    CHECK(close(device[i].v, values(cpu[i].v), tolerance));
+    CHECK(close(device[i].average, values(cpu[i].average), tolerance));
+    CHECK(same_bits(device[i].rounded, device[i].weight.to(DType::bf16)));
+  }
+  const std::vector<Tensor> grads{device[0].grad, device[1].grad}, on_cpu{cpu[0].grad, cpu[1].grad};
+  CHECK(close(sum_of_squares(grads), values(sum_of_squares(on_cpu)),
+              {.relative = 300 * epsilon(DType::f64)}));
+}
+
 }  // namespace fathom

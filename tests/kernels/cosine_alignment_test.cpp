@@ -78,14 +78,17 @@ TEST_CASE("cosine_alignment: gradients match central differences") {
 }
 
 TEST_CASE("cosine_alignment: every type agrees with f64") {
-  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
+  const TensorOptions options =
+      GENERATE(from_range(test_options({DType::f32, DType::bf16, DType::f16})));
+  const DType dtype = options.dtype;
   const Shape shape = GENERATE(Shape{2, 37, 384}, Shape{1, 5, 6, 67});
-  CAPTURE(dtype, shape);
-  const Tensor f = random_tensor(shape, {dtype}), g = random_tensor(shape, {dtype}, 2);
+  CAPTURE(options, shape);
+  const Tensor f = random_tensor(shape, options), g = random_tensor(shape, options, 2);
   const auto results = [](const Tensor& f, const Tensor& g) {
     return output_and_grads([&](const Inputs& in) { return cosine_alignment(in[0], g).loss; }, {f});
   };
-  const auto actual = results(f, g), exact = results(f.to(DType::f64), g.to(DType::f64));
+  const auto actual = results(f, g),
+             exact = results(f.to(kCpu).to(DType::f64), g.to(kCpu).to(DType::f64));
   // Three sums of C products in 16 lanes, relative to |f||g|: sqrt(24) roundings each.
   CHECK(actual[0].dtype() == DType::f32);
   CHECK(close(actual[0], values(exact[0]), {.absolute = 32 * epsilon(DType::f32)}));

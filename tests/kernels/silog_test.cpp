@@ -96,4 +96,22 @@ TEST_CASE("silog: threads do not change the bits") {
       [&] { return output_and_grads([&](const Inputs& in) { return silog(in[0], t, m); }, {p}); }));
 }
 
+TEST_CASE("silog: every device agrees with f64 on the CPU") {
+  const TensorOptions options = GENERATE(from_range(test_options({DType::f32})));
+  const SilogOptions form = GENERATE(kSilogV2, kSilogZoe, SilogOptions{.least_count = 40});
+  const bool large = GENERATE(false, true);  // more than a piece of an image
+  CAPTURE(options, form.factor, form.least_count, large);
+  const Shape shape = large ? Shape{2, 97, 101} : kMap;
+  const auto results = [&](DType dtype, Device device) {
+    const Tensor p = drawn(1, shape, 0.25, dtype).to(device),
+                 t = drawn(2, shape, 0.25, dtype).to(device), m = drawn_mask(3, shape).to(device);
+    return output_and_grads([&](const Inputs& in) { return silog(in[0], t, m, form); }, {p});
+  };
+  const auto exact = results(DType::f64, kCpu), actual = results(DType::f32, options.device);
+  // All is computed in double; the loss that the gradient divides by and both results round once.
+  const Tolerance twice{.relative = 4 * epsilon(DType::f32)};
+  CHECK(close(actual[0], values(exact[0]), twice));
+  CHECK(close(actual[1], values(exact[1]), twice));
+}
+
 }  // namespace fathom

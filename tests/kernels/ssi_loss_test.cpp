@@ -4,7 +4,9 @@
 #include <limits>
 
 #include "core/autograd.h"
+#include "kernels/elementwise.h"
 #include "kernels/masks.h"
+#include "kernels/weighted_mean.h"
 #include "tests/kernels/drawn.h"
 #include "tests/kernels/loss_values.h"
 #include "tests/kernels/sweeps.h"
@@ -288,6 +290,29 @@ TEST_CASE("ssi_loss: says what is wrong") {
                     Catch::Contains("must be [B, H, W]"));
   CHECK_THROWS_WITH(cutmix_ssi_loss(prediction(), target(), mask(), all_of({2, 6})),
                     Catch::Contains("mask must be boolean [2, 6, 7]"));
+}
+
+TEST_CASE("ssi_loss: every device agrees with f64 on the CPU") {
+  const TensorOptions options = GENERATE(from_range(test_options({DType::f32})));
+  const size_t which = GENERATE(range(size_t(0), variants().size()));
+  CAPTURE(options, which);
+  const auto losses = [&](const Tensor& p, Device device) {
+    const Tensor t = target(p.dtype()).to(device), m = mask().to(device), box = inside().to(device);
+    const Tensor plain = ssi_loss(p, t, m, variants()[which]).loss;
+    return weighted_mean(add(plain, cutmix_ssi_loss(p, t, m, box, variants()[which]).loss),
+                         full({2}, 1, plain.options()));
+  };
+  const auto results = [&](const Tensor& p, Device device) {
+    return output_and_grads([&](const Inputs& in) { return losses(in[0], device); }, {p});
+  };
+  const std::vector<Tensor> exact = results(prediction(), kCpu);
+  const std::vector<Tensor> actual =
+      results(prediction(DType::f32).to(options.device), options.device);
+  // As against autograd above.
+  const Tolerance tolerance{.absolute = 200 * epsilon(DType::f32),
+                            .relative = 200 * epsilon(DType::f32)};
+  CHECK(close(actual[0], values(exact[0]), tolerance));
+  CHECK(close(actual[1], values(exact[1]), tolerance));
 }
 
 }  // namespace fathom
