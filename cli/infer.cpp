@@ -20,7 +20,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Arguments {
-  std::string weights, device = "auto", dtype = "f32", out = ".", colormap,
+  std::string weights, device = "auto", dtype = "auto", out = ".", colormap,
                        resize_rule = "reference";
   std::vector<std::string> formats{"png16", "color"}, inputs;
   int size = 518, threads = 0;
@@ -38,12 +38,23 @@ std::string device_problem(const std::string& name) {
   return name + ": expected auto, cpu, cuda or cuda:N";
 }
 
-// Until CUDA kernels exist, "auto" is the CPU, and asking for a GPU says why there is none.
+// "auto" is a GPU where there is one; asking for one says why there is none.
 Device choose_device(const std::string& name) {
-  if (name == "auto" || name == "cpu") return kCpu;
+  if (name == "cpu") return kCpu;
   const std::string reason = cuda_unavailable_reason();
+  if (name == "auto" && !reason.empty()) return kCpu;
   check(reason.empty(), "--device ", name, ": ", reason, "; use --device cpu");
-  fail("--device ", name, ": inference on CUDA is not in this version; use --device cpu");
+  const int index = name.starts_with("cuda:") ? std::stoi(name.substr(5)) : 0;
+  const int count = int(cuda_devices().size());
+  check(index < count, "--device ", name, ": this machine has ", count,
+        count == 1 ? " GPU, cuda:0" : " GPUs, numbered from cuda:0", "; use --device cpu");
+  return {Device::Type::cuda, index};
+}
+
+// What the network runs fastest in without visible loss; bf16 and f16 are slower on most CPUs.
+std::string choose_dtype(const std::string& name, Device device) {
+  if (name != "auto") return name;
+  return device == kCpu ? "f32" : "f16";
 }
 
 ColorMap choose_colors(const std::string& name) {
@@ -54,9 +65,15 @@ ColorMap choose_colors(const std::string& name) {
 }
 
 // A fifth of what is available stays for everybody else unless --memory-limit says otherwise.
-int64_t memory_limit(const Arguments& arguments) {
+int64_t memory_limit(const Arguments& arguments, Device device) {
   if (arguments.memory_limit_gib > 0) return int64_t(arguments.memory_limit_gib * double(1 << 30));
-  return available_memory_bytes() * 8 / 10;
+  return (device == kCpu ? available_memory_bytes() : cuda_free_bytes(device.index)) * 8 / 10;
+}
+
+std::string text_of(Device device) {
+  std::ostringstream text;
+  text << device;
+  return text.str();
 }
 
 // Fails before any work when results could not be written.
@@ -67,8 +84,8 @@ void probe_output(const std::filesystem::path& folder) {
   const AtomicFile probe(folder / ".fathom-probe");  // never committed, so it leaves nothing
 }
 
-Json summary_of(const Arguments& arguments, const LoadedModel& loaded, const InferPlan& plan,
-                const InferReport& report, double load_ms) {
+Json summary_of(const Arguments& arguments, const LoadedModel& loaded, const InferRun& run,
+                const InferPlan& plan, const InferReport& report, double load_ms) {
   Json failures = Json::array();
   for (const InferFailure& failure : report.failures)
     failures.push_back({{"photo", failure.photo}, {"reason", failure.reason}});
@@ -76,9 +93,9 @@ Json summary_of(const Arguments& arguments, const LoadedModel& loaded, const Inf
   return {{"fathom", version() + " (" + revision() + ")"},
           {"model", loaded.title},
           {"weights", {{"file", arguments.weights}, {"xxh3_128", loaded.weights_hash}}},
-          {"device", "cpu"},
+          {"device", text_of(run.device)},
           {"threads", thread_count()},
-          {"dtype", arguments.dtype},
+          {"dtype", run.source.dtype},
           {"photos", report.photos},
           {"written", report.written},
           {"failed", report.failures.size()},
@@ -95,14 +112,17 @@ Json summary_of(const Arguments& arguments, const LoadedModel& loaded, const Inf
             {"write", t.write_ms},
             {"total", t.total_ms}}},
           {"memory_bytes",
-           {{"estimate", plan.peak_bytes}, {"peak", allocator::statistics().peak_bytes}}}};
+           {{"estimate", plan.peak_bytes},
+            {"peak", run.device == kCpu ? allocator::statistics().peak_bytes
+                                        : cuda_memory_statistics(run.device.index).peak_bytes}}}};
 }
 
 int infer(const Arguments& arguments) {
   // Everything that can be refused without work is refused first.
-  choose_device(arguments.device);
-  const DType dtype = dtype_argument(arguments.dtype);
   InferRun run;
+  run.device = choose_device(arguments.device);
+  const std::string dtype_name = choose_dtype(arguments.dtype, run.device);
+  const DType dtype = dtype_argument(dtype_name);
   for (const std::string& format : arguments.formats)
     run.output.formats.push_back(output_format(format));
   for (const OutputFormat format : run.output.formats)
@@ -119,7 +139,7 @@ int infer(const Arguments& arguments) {
   const std::atomic<bool>& stop = stop_on_signal();
   const auto start = std::chrono::steady_clock::now();
   LoadedModel loaded = load_model(arguments.weights, arguments.model.flags());
-  prepare_for_inference(loaded.model, dtype);
+  prepare_for_inference(loaded.model, dtype, run.device);
   const std::chrono::duration<double, std::milli> load_ms =
       std::chrono::steady_clock::now() - start;
 
@@ -129,14 +149,15 @@ int infer(const Arguments& arguments) {
                      {.size = arguments.size,
                       .rule = hf ? SizeRule::nearest_to_1 : SizeRule::lower_bound,
                       .max_pixels = arguments.max_pixels,
-                      .memory_limit_bytes = memory_limit(arguments)});
+                      .memory_limit_bytes = memory_limit(arguments, run.device),
+                      .device = run.device});
   run.model = &loaded.model;
   run.dtype = dtype;
   run.map_resize = hf                    ? MapResize::bicubic
                    : loaded.version == 1 ? MapResize::bilinear
                                          : MapResize::bilinear_corners;
-  run.source = {loaded.title,      loaded.version,      config.kind,     config.max_depth_m,
-                arguments.weights, loaded.weights_hash, arguments.dtype, "cpu"};
+  run.source = {loaded.title,      loaded.version,      config.kind, config.max_depth_m,
+                arguments.weights, loaded.weights_hash, dtype_name,  text_of(run.device)};
   run.stop = &stop;
   Progress progress(arguments.quiet);
   run.on_progress = [&](const InferReport& report) { progress.update(report); };
@@ -144,7 +165,7 @@ int infer(const Arguments& arguments) {
   progress.finish();
 
   if (arguments.json)
-    std::cout << summary_of(arguments, loaded, plan, report, load_ms.count())
+    std::cout << summary_of(arguments, loaded, run, plan, report, load_ms.count())
                      .dump(2, ' ', false, Json::error_handler_t::replace)
               << "\n";
   if (report.stopped) {
@@ -184,8 +205,10 @@ void add_infer(CLI::App& program, Action& action) {
   command->add_option("--device", a->device, "auto, cpu, cuda or cuda:N")
       ->check(device_problem)
       ->capture_default_str();
-  command->add_option("--dtype", a->dtype, "f32, bf16 or f16 (storage; sums are f32)")
-      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+  command
+      ->add_option("--dtype", a->dtype,
+                   "f32, bf16 or f16 (storage; sums are f32); auto: f32 on the CPU, f16 on CUDA")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str();
   command->add_option("--size", a->size, "Target of the network input's shorter side, in pixels")
       ->check(CLI::Range(14, 1 << 20))  // one patch at least
@@ -205,9 +228,10 @@ void add_infer(CLI::App& program, Action& action) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
-      ->add_option("--memory-limit", a->memory_limit_gib,
-                   "GiB that the run may use; larger photos are refused (default: 80% of what is "
-                   "available)")
+      ->add_option(
+          "--memory-limit", a->memory_limit_gib,
+          "GiB that the network may use on its device; larger photos are refused (default: "
+          "80% of what is available)")
       ->check(CLI::PositiveNumber);
   command
       ->add_option("--colormap", a->colormap,

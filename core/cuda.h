@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/allocator.h"
+
 namespace fathom {
 
 /// An NVIDIA GPU that this process can use.
@@ -18,5 +20,15 @@ std::vector<CudaDevice> cuda_devices();
 
 /// Why cuda_devices() is empty, in words; empty when it is not.
 std::string cuda_unavailable_reason();
+
+/// Memory of a device that nobody uses, what this process cached of it included. Throws Error if
+/// there is no such device.
+int64_t cuda_free_bytes(int device);
+
+/// What the tensors of this process use of it.
+MemoryStatistics cuda_memory_statistics(int device);
+
+/// Waits for what this thread queued to the device: for timing.
+void cuda_synchronize(int device);
 
 }  // namespace fathom

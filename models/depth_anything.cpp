@@ -41,10 +41,11 @@ Tensor DepthAnything::operator()(const Tensor& image, DptTrace* trace) const {
                     metric ? config.max_depth_m : 1, trace);
 }
 
-void prepare_for_inference(DepthAnything& model, DType dtype) {
+void prepare_for_inference(DepthAnything& model, DType dtype, Device device) {
   const NoGrad no_grad;
-  for_each_parameter(model,
-                     [&](const std::string&, Tensor& t, AxisOrder) { t = t.detach().to(dtype); });
+  for_each_parameter(model, [&](const std::string&, Tensor& t, AxisOrder) {
+    t = t.detach().to(dtype).to(device);
+  });
   for_each_module(model, [&](const std::string&, auto& module) {
     if constexpr (requires { module.pack(); }) module.pack();
   });

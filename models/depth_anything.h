@@ -44,8 +44,9 @@ struct DepthAnything {
   }
 };
 
-/// Converts every parameter and rearranges weights for repeated inference without gradients. The
-/// originals are released one by one, so the peak is the model plus its largest tensor.
-void prepare_for_inference(DepthAnything& model, DType dtype);
+/// Converts every parameter, moves it to the device and, on the CPU, rearranges weights for
+/// repeated inference without gradients. The originals are released one by one, so the peak is the
+/// model plus its largest tensor.
+void prepare_for_inference(DepthAnything& model, DType dtype, Device device = kCpu);
 
 }  // namespace fathom

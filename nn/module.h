@@ -100,6 +100,15 @@ int64_t parameter_count(const auto& module) {
   return count;
 }
 
+/// Moves every parameter; whether it collects a gradient stays, a gradient that it holds does not.
+void move_to(auto& module, Device device) {
+  for_each_parameter(module, [&](const std::string&, Tensor& t, AxisOrder) {
+    const bool leaf = t.requires_grad();
+    t = t.detach().to(device);
+    if (leaf) t.set_requires_grad();
+  });
+}
+
 /// Makes every parameter a leaf that collects its gradient.
 void require_grad(auto& module, bool on = true) {
   for_each_parameter(module,

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cuda.h"
 #include "core/cuda/stream.h"
 #include "core/free_list.h"
 
@@ -270,6 +271,20 @@ void download(CudaStream stream, const Tensor& from, PinnedBuffer& to) {
 }
 
 }  // namespace fathom::cuda
+
+namespace fathom {
+
+int64_t cuda_free_bytes(int device) {
+  cuda::current_stream(device);  // which checks the device
+  const MemoryStatistics own = cuda::memory_statistics(device);
+  return cuda::driver::memory(device).free_bytes + own.reserved_bytes - own.current_bytes;
+}
+
+MemoryStatistics cuda_memory_statistics(int device) { return cuda::memory_statistics(device); }
+
+void cuda_synchronize(int device) { cuda::synchronize(device); }
+
+}  // namespace fathom
 
 namespace fathom::allocator {
 

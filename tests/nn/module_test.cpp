@@ -154,4 +154,22 @@ TEST_CASE("module: published_view shows the published order of axes, and shares 
         }) == Shape{5, 4, 2, 3});
 }
 
+TEST_CASE("module: move_to moves every parameter, and leaves stay leaves") {
+  for (const Device device : test_devices()) {
+    CAPTURE(device);
+    Linear linear(3, 2);
+    const NoGrad no_grad;
+    copy_values(random_tensor({2, 3}), linear.weight);
+    copy_values(random_tensor({2}), linear.bias);
+    linear.weight.set_requires_grad();
+    const std::vector<double> before = values(linear.weight);
+    move_to(linear, device);
+    CHECK(linear.weight.device() == device);
+    CHECK(linear.bias.device() == device);
+    CHECK(linear.weight.requires_grad());
+    CHECK_FALSE(linear.bias.requires_grad());
+    CHECK(values(linear.weight) == before);
+  }
+}
+
 }  // namespace fathom

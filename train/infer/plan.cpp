@@ -21,7 +21,7 @@ ImageSize network_size(ImageSize photo, const InputOptions& options) {
 }
 
 int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype, int64_t batch,
-                                 ImageSize network) {
+                                 ImageSize network, Device device) {
   const Dinov2Config& e = config.encoder;
   const auto& c = config.head.out_channels;
   const int64_t h = network.height / e.patch, w = network.width / e.patch, P = h * w;
@@ -45,6 +45,19 @@ int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype,
   const int64_t fusion = 4 * 16 * P * F;
   const int64_t tail = 16 * P * F + 32 * P * F + 196 * P;
   const int64_t image = 3 * 196 * P;  // in f32 for this batch and the next, and in dtype
+  if (device != kCpu) {
+    // Less is fused there: LayerScale is folded into a copy of a weight, GELU has a result of its
+    // own; a resized map, its columns and the hidden map of the head exist. Columns are those of
+    // one image, or what kernels/cuda/conv2d.cpp allows. Blocks and segments are rounded up.
+    const int64_t apart = N * (3 * D + std::max(2 * hidden, 4 * D)) + 4 * P * D;
+    const int64_t maps = std::max<int64_t>(
+        {apart, reassemble, 6 * 16 * P * F, 130 * P * F + 2 * 32 * 196 * P + 2 * 196 * P});
+    const int64_t columns =
+        std::max<int64_t>(std::max(882 * P * F, e.hidden * D) * size_of(dtype), 256 << 20);
+    constexpr int64_t kWorkspace = 32 << 20, kSegments = 64 << 20;
+    return (weights + batch * maps) * size_of(dtype) / 10 * 11 +
+           batch * image * (4 + size_of(dtype)) + columns + kWorkspace + kSegments;
+  }
   // Strips of the threads, weights rounded up to whole panels, the resized position table.
   constexpr int64_t kScratch = 4 << 20;
   const int64_t activations = batch * std::max({encoder, reassemble, fusion, tail});
@@ -61,7 +74,8 @@ InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnyth
       PlannedPhoto planned{input, read_image_size(input.photo, options.decode), {}, 0};
       planned.network = network_size(planned.photo, options);
       const auto [H, W] = planned.network;
-      planned.estimate_bytes = estimate_inference_bytes(config, dtype, 1, planned.network);
+      planned.estimate_bytes =
+          estimate_inference_bytes(config, dtype, 1, planned.network, options.device);
       check(limit == 0 || planned.estimate_bytes <= limit, input.photo.string(), ": ",
             planned.photo.height, " x ", planned.photo.width, " becomes a network input of ", H,
             " x ", W, ", which needs about ", planned.estimate_bytes >> 20, " MiB, but ",
@@ -70,7 +84,8 @@ InferPlan plan_inference(const std::vector<InferInput>& inputs, const DepthAnyth
       const auto key = std::pair(H, W);
       const auto it = open.find(key);
       const int64_t together = it == open.end() ? 1 : int64_t(plan.batches[it->second].size()) + 1;
-      const int64_t bytes = estimate_inference_bytes(config, dtype, together, planned.network);
+      const int64_t bytes =
+          estimate_inference_bytes(config, dtype, together, planned.network, options.device);
       const bool fits = together <= batch && (limit == 0 || bytes <= limit);
       if (it == open.end() || !fits) {
         open[key] = plan.batches.size();

@@ -17,6 +17,7 @@ struct InputOptions {
   SizeRule rule = SizeRule::lower_bound;
   int64_t max_pixels = 0;          // a larger network input is scaled down to it; 0: never
   int64_t memory_limit_bytes = 0;  // estimated peak above it: refused; 0: no limit
+  Device device = kCpu;            // where the network runs, and whose memory is limited
   ImageOptions decode = {};
 };
 
@@ -44,9 +45,10 @@ struct InferPlan {
 ImageSize network_size(ImageSize photo, const InputOptions& options);
 
 /// Peak bytes of tensors in a forward pass without gradients, weights included: the larger of the
-/// encoder's and the decoder's working sets. An upper bound within a quarter of the measured peak.
+/// encoder's and the decoder's working sets. An upper bound, on the CPU within a quarter of the
+/// measured peak.
 int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype, int64_t batch,
-                                 ImageSize network);
+                                 ImageSize network, Device device = kCpu);
 
 /// Reads the size of every photo and groups them. Batches come in the order of their first photo.
 /// A batch that would not fit the memory limit is split; a single photo that does not is refused.

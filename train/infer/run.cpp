@@ -4,6 +4,7 @@
 #include <future>
 
 #include "core/autograd.h"
+#include "core/cuda.h"
 
 namespace fathom {
 namespace {
@@ -66,14 +67,16 @@ Tensor predict(const InferRun& run, const Tensor& image, InferTimings& timings) 
   std::vector<Tensor> maps;
   {
     const Stopwatch watch(timings.encoder_ms);
-    maps = model.pretrained(image.to(run.dtype), model.config.taps);
+    maps = model.pretrained(image.to(run.device).to(run.dtype), model.config.taps);
+    if (run.device != kCpu) cuda_synchronize(run.device.index);  // for the two times
   }
   const Stopwatch watch(timings.decoder_ms);
   return model
       .depth_head(std::move(maps), image.dim(1), image.dim(2),
                   metric ? HeadActivation::sigmoid : HeadActivation::relu,
                   metric ? model.config.max_depth_m : 1)
-      .to(DType::f32);  // [B, H, W]
+      .to(DType::f32)
+      .to(kCpu);  // [B, H, W]
 }
 
 bool asked_to_stop(const InferRun& run) { return run.stop && run.stop->load(); }

@@ -34,7 +34,8 @@ struct InferReport {
 
 struct InferRun {
   const DepthAnything* model = nullptr;
-  DType dtype = DType::f32;
+  DType dtype = DType::f32;  // dtype and device of the model
+  Device device = kCpu;
   MapResize map_resize = MapResize::bilinear_corners;
   OutputSource source;
   OutputOptions output;
