@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -70,6 +71,15 @@ int64_t memory_limit(const Arguments& arguments, Device device) {
   return (device == kCpu ? available_memory_bytes() : cuda_free_bytes(device.index)) * 8 / 10;
 }
 
+// Where the user's programs keep what they can find out again; empty if that is not known.
+std::filesystem::path cache_folder() {
+  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder && *folder)
+    return std::filesystem::path(folder) / "fathom";
+  if (const char* home = std::getenv("HOME"); home && *home)
+    return std::filesystem::path(home) / ".cache" / "fathom";
+  return {};
+}
+
 std::string text_of(Device device) {
   std::ostringstream text;
   text << device;
@@ -121,6 +131,7 @@ int infer(const Arguments& arguments) {
   // Everything that can be refused without work is refused first.
   InferRun run;
   run.device = choose_device(arguments.device);
+  if (run.device != kCpu) cuda_keep_plans(cache_folder());
   const std::string dtype_name = choose_dtype(arguments.dtype, run.device);
   const DType dtype = dtype_argument(dtype_name);
   for (const std::string& format : arguments.formats)

@@ -12,6 +12,7 @@ std::vector<CudaDevice> cuda_devices() { return {}; }
 std::string cuda_unavailable_reason() { return kWithout; }
 int64_t cuda_free_bytes(int device) { fail("cuda:", device, ": ", kWithout); }
 MemoryStatistics cuda_memory_statistics(int device) { fail("cuda:", device, ": ", kWithout); }
+void cuda_keep_plans(const std::filesystem::path&) { fail("cuda: ", kWithout); }
 void cuda_synchronize(int device) { fail("cuda:", device, ": ", kWithout); }
 
 #endif

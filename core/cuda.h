@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ int64_t cuda_free_bytes(int device);
 
 /// What the tensors of this process use of it.
 MemoryStatistics cuda_memory_statistics(int device);
+
+/// Keeps what libraries found out about shapes in files of this folder, for the next run.
+void cuda_keep_plans(const std::filesystem::path& folder);
 
 /// Waits for what this thread queued to the device: for timing.
 void cuda_synchronize(int device);

@@ -14,6 +14,7 @@ struct AxisTaps {
   std::vector<int32_t> index{};
   std::vector<double> weight{};
   int64_t outputs() const { return int64_t(begin.size()) - 1; }
+  bool operator==(const AxisTaps&) const = default;
 };
 
 /// Bilinear taps with the index arithmetic of PyTorch, in float or double: source positions and

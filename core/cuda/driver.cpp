@@ -167,8 +167,18 @@ static void copy(CUstream_st* stream, void* to, const void* from, int64_t bytes,
        " bytes on cuda:", current_device());
 }
 
+static bool is_pinned(const void* host) {
+  cudaPointerAttributes attributes{};
+  const cudaError_t error = cudaPointerGetAttributes(&attributes, host);
+  cudaGetLastError();  // older runtimes call memory that they do not know an error
+  return error == cudaSuccess && attributes.type == cudaMemoryTypeHost;
+}
+
+// Where the device reads ordinary memory by itself, nothing is staged: the copy may still be under
+// way when the call returns.
 void copy_in(CUstream_st* stream, void* device, const void* host, int64_t bytes) {
   copy(stream, device, host, bytes, cudaMemcpyHostToDevice);
+  if (!is_pinned(host)) synchronize(stream);
 }
 void copy_out(CUstream_st* stream, void* host, const void* device, int64_t bytes) {
   copy(stream, host, device, bytes, cudaMemcpyDeviceToHost);

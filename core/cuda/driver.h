@@ -42,8 +42,8 @@ struct Memory {
 };
 Memory memory(int device);
 
-// In the order of the stream. Host memory may be any; it may be reused when copy_in returns, and
-// read after synchronize() when copy_out was called.
+// In the order of the stream. Host memory may be any. What is not pinned may be reused when copy_in
+// returns, pinned memory when an event after it has passed; copy_out is done after synchronize().
 void copy_in(CUstream_st* stream, void* device, const void* host, int64_t bytes);
 void copy_out(CUstream_st* stream, void* host, const void* device, int64_t bytes);
 void copy_on_device(CUstream_st* stream, void* to, const void* from, int64_t bytes);

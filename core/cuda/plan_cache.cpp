@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "core/cuda.h"
 #include "core/error.h"
 #include "core/file.h"
 
@@ -104,3 +105,7 @@ void PlanCache::insert(const std::string& key, const std::string& bytes) {
 }
 
 }  // namespace fathom::cuda
+
+void fathom::cuda_keep_plans(const std::filesystem::path& folder) {
+  cuda::PlanCache::set_folder(folder);
+}

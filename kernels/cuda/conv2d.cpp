@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/elements.h"
+#include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/linear.h"
@@ -10,8 +11,8 @@
 namespace fathom {
 namespace {
 
-// A convolution as products of columns, a few images at a time: the columns of a map are
-// kernel_h * kernel_w times as large as the map.
+// cuDNN computes what it can. The rest is products of columns, a few images at a time: the columns
+// of a map are kernel_h * kernel_w times as large as the map. 1x1 is a product of the map itself.
 constexpr int64_t kColumnsBytes = int64_t(256) << 20;
 
 bool is_product(const Im2col& s) {
@@ -46,6 +47,15 @@ void kernels::conv2d_forward(CudaStream stream, const Tensor& x, const Tensor& w
                              const Tensor& bias, const Conv2dOptions& o, Tensor& y) {
   const Im2col shape{x.dim(0),      x.dim(1),      x.dim(2), x.dim(3),
                      weight.dim(1), weight.dim(2), o.stride, o.pad};
+  bool done = false;
+  cuda::launch_float("conv2d", stream, {x, weight}, [&](auto) {
+    done = !is_product(shape) &&
+           cuda::cudnn_forward(stream, shape, x, weight, bias, o.residual, o.relu, y);
+  });
+  if (done) {
+    if (o.residual2.defined()) add_in_place(stream, o.residual2, y);
+    return;
+  }
   for_images(shape, x.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
     const Tensor in = images_of(x, first, part.B);
     Tensor out = images_of(y, first, part.B);
@@ -71,6 +81,11 @@ void kernels::conv2d_forward(CudaStream stream, const Tensor& x, const Tensor& w
 
 void kernels::conv2d_input_gradient(CudaStream stream, const Im2col& shape, const Tensor& dy,
                                     const Tensor& weight, Tensor& dx) {
+  bool done = false;
+  cuda::launch_float("conv2d (gradient of x)", stream, {dy, weight}, [&](auto) {
+    done = !is_product(shape) && cuda::cudnn_input_gradient(stream, shape, dy, weight, dx);
+  });
+  if (done) return;
   for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
     Tensor to = images_of(dx, first, part.B);
     Tensor& rows = columns.defined() ? columns : to;
@@ -81,6 +96,14 @@ void kernels::conv2d_input_gradient(CudaStream stream, const Im2col& shape, cons
 
 void kernels::conv2d_weight_gradient(CudaStream stream, const Im2col& shape, const Tensor& dy,
                                      const Tensor& x, Tensor& dweight) {
+  bool done = false;
+  cuda::launch_float("conv2d (gradient of the weight)", stream, {dy, x}, [&](auto) {
+    if (is_product(shape)) return;
+    Tensor rounded = empty(dweight.shape(), dy.options());  // as the caller rounds it anyway
+    done = cuda::cudnn_weight_gradient(stream, shape, dy, x, rounded);
+    if (done) copy_values(rounded.to(dweight.dtype()), dweight);
+  });
+  if (done) return;
   for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
     const Tensor in = images_of(x, first, part.B), gradient = images_of(dy, first, part.B);
     if (columns.defined()) im2col(stream, part, in, columns);

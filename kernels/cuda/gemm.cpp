@@ -2,13 +2,15 @@
 
 #include <atomic>
 #include <bit>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <sstream>
 
-#include "core/cuda/driver.h"
+#include "core/cuda.h"
 #include "core/cuda/library.h"
+#include "core/cuda/plan_cache.h"
 
 #if __has_include(<cublasLt.h>)
 #define FATHOM_HAS_CUBLASLT 1
@@ -32,7 +34,9 @@ struct Lt {
   decltype(::cublasLt##name)* name = find<decltype(::cublasLt##name)>(#name)
   FATHOM_FUNCTION(Create);
   FATHOM_FUNCTION(GetStatusString);
+  FATHOM_FUNCTION(GetVersion);
   FATHOM_FUNCTION(Matmul);
+  FATHOM_FUNCTION(MatmulAlgoCheck);
   FATHOM_FUNCTION(MatmulAlgoGetHeuristic);
   FATHOM_FUNCTION(MatmulDescCreate);
   FATHOM_FUNCTION(MatmulDescDestroy);
@@ -119,9 +123,9 @@ uint32_t alignment_of(const void* p) {
   return uint32_t(1) << std::min(std::countr_zero(reinterpret_cast<uintptr_t>(p) | 256), 8);
 }
 
-std::string key_of(const Gemm& g, int device) {
+std::string key_of(const Gemm& g) {
   std::ostringstream key;
-  key << device << ' ' << g.dtype << ' ' << g.c_dtype << ' ' << g.M << 'x' << g.N << 'x' << g.K
+  key << g.dtype << ' ' << g.c_dtype << ' ' << g.M << 'x' << g.N << 'x' << g.K
       << (g.transpose_a ? " at" : "") << (g.transpose_b ? " bt" : "") << (g.bias ? " bias" : "")
       << (g.add ? " add" : "") << (g.relu ? " relu" : "") << (g_tf32 ? " tf32" : "") << ' '
       << alignment_of(g.a) << ' ' << alignment_of(g.b) << ' ' << alignment_of(g.c) << ' '
@@ -129,7 +133,7 @@ std::string key_of(const Gemm& g, int device) {
   return key.str();
 }
 
-Plan make_plan(const Gemm& g, cublasLtHandle_t handle) {
+Plan make_plan(const Gemm& g, cublasLtHandle_t handle, int device) {
   Plan plan;
   const bool tf32 = g.dtype == DType::f32 && g_tf32;
   cublasLtMatmulDesc_t description = nullptr;
@@ -150,6 +154,21 @@ Plan make_plan(const Gemm& g, cublasLtHandle_t handle) {
   plan.second = g.transpose_a ? make_layout(g.dtype, g.M, g.K) : make_layout(g.dtype, g.K, g.M);
   plan.result = make_layout(g.c_dtype, g.N, g.M);
 
+  // An algorithm of an earlier run is checked: a file is foreign.
+  static auto* const kept = new PlanCache("products");
+  static const std::vector<CudaDevice> devices = cuda_devices();
+  const std::string kept_key = devices[size_t(device)].name + ", cuBLASLt " +
+                               std::to_string(lt().GetVersion()) + ": " + key_of(g);
+  cublasLtMatmulHeuristicResult_t found{};
+  if (const auto bytes = kept->find(kept_key); bytes && bytes->size() == sizeof plan.algorithm) {
+    std::memcpy(&plan.algorithm, bytes->data(), sizeof plan.algorithm);
+    if (lt().MatmulAlgoCheck(handle, plan.description.get(), plan.first.get(), plan.second.get(),
+                             plan.result.get(), plan.result.get(), &plan.algorithm,
+                             &found) == CUBLAS_STATUS_SUCCESS &&
+        found.workspaceSize <= size_t(kWorkspaceBytes))
+      return plan;
+  }
+
   cublasLtMatmulPreference_t made = nullptr;
   must(lt().MatmulPreferenceCreate(&made), "a preference");
   const Preference preference(made);
@@ -161,7 +180,6 @@ Plan make_plan(const Gemm& g, cublasLtHandle_t handle) {
   // Parts of a sum that was split are added in float and in order.
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
-  cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
   must(lt().MatmulAlgoGetHeuristic(handle, plan.description.get(), plan.first.get(),
                                    plan.second.get(), plan.result.get(), plan.result.get(),
@@ -169,6 +187,9 @@ Plan make_plan(const Gemm& g, cublasLtHandle_t handle) {
        "choosing an algorithm");
   check(count > 0, "cuBLASLt knows no algorithm");
   plan.algorithm = found.algo;
+  std::string bytes(sizeof plan.algorithm, '\0');
+  std::memcpy(bytes.data(), &plan.algorithm, sizeof plan.algorithm);
+  kept->insert(kept_key, bytes);
   return plan;
 }
 
@@ -186,9 +207,9 @@ void gemm(CudaStream stream, const Gemm& g) {
       own.workspace = empty({kWorkspaceBytes}, {DType::u8, {Device::Type::cuda, stream.device}});
       must(lt().Create(&own.handle), "a handle");
     }
-    const std::string key = key_of(g, stream.device);
+    const std::string key = std::to_string(stream.device) + ' ' + key_of(g);
     auto it = plans->find(key);
-    if (it == plans->end()) it = plans->emplace(key, make_plan(g, own.handle)).first;
+    if (it == plans->end()) it = plans->emplace(key, make_plan(g, own.handle, stream.device)).first;
     const Plan& plan = it->second;
     if (g.bias) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
     const float alpha = 1, beta = g.add ? 1 : 0;

@@ -1,6 +1,8 @@
 #include "kernels/cuda/resample.h"
 
 #include <algorithm>
+#include <list>
+#include <mutex>
 
 #include "kernels/cuda/launch.h"
 #include "kernels/resample.h"
@@ -30,10 +32,29 @@ struct UploadedTaps {
   }
 };
 
+// The tables that an axis had before: a captured step may not copy from ordinary memory, and its
+// addresses must stay. They are small, and never dropped.
+static UploadedTaps uploaded(const AxisTaps& taps, Device device) {
+  struct Entry {
+    Device device;
+    AxisTaps taps;
+    UploadedTaps uploaded;
+  };
+  constexpr size_t kMost = 1024;  // photos of any size come along: beyond that, anew every time
+  static std::mutex mutex;
+  static auto* const entries = new std::list<Entry>;
+  const std::lock_guard lock(mutex);
+  for (const Entry& entry : *entries)
+    if (entry.device == device && entry.taps == taps) return entry.uploaded;
+  const UploadedTaps fresh(taps, device);
+  if (entries->size() < kMost) entries->push_back({device, taps, fresh});
+  return fresh;
+}
+
 void kernels::resample(CudaStream stream, const Tensor& x, const AxisTaps& rows,
                        const AxisTaps& columns, Tensor& y) {
   cuda::launch_float("resample", stream, {x, y}, [&]<class T>(Tag<T>) {
-    const UploadedTaps down(rows, x.device()), right(columns, x.device());
+    const UploadedTaps down = uploaded(rows, x.device()), right = uploaded(columns, x.device());
     cuda::resample(stream.handle, x.device_data<T>(), down.on_device(), right.on_device(),
                    y.device_data<T>(), x.dim(0), x.dim(1), x.dim(2), x.dim(3), y.dim(1), y.dim(2));
   });

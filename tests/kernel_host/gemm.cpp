@@ -1,9 +1,11 @@
-// kernels/cuda/gemm.h as its definition: stands for the library, not for a kernel.
+// kernels/cuda/gemm.h as its definition: stands for the library, not for a kernel. And cuDNN,
+// absent.
 #include "kernels/cuda/gemm.h"
 
 #include <vector>
 
 #include "core/gpu.h"
+#include "kernels/cuda/cudnn.h"
 #include "tests/kernel_host/capture.h"
 
 namespace fathom::cuda {
@@ -65,6 +67,18 @@ static void multiply(const Gemm& g) {
 void gemm(CudaStream, const Gemm& g) {
   if (gpu::host::is_capturing()) return gpu::host::capture([g] { multiply(g); });
   multiply(g);
+}
+
+// There is no cuDNN here: convolutions are products of columns.
+bool cudnn_forward(CudaStream, const Im2col&, const Tensor&, const Tensor&, const Tensor&,
+                   const Tensor&, bool, Tensor&) {
+  return false;
+}
+bool cudnn_input_gradient(CudaStream, const Im2col&, const Tensor&, const Tensor&, Tensor&) {
+  return false;
+}
+bool cudnn_weight_gradient(CudaStream, const Im2col&, const Tensor&, const Tensor&, Tensor&) {
+  return false;
 }
 
 }  // namespace fathom::cuda

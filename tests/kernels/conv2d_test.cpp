@@ -206,8 +206,6 @@ TEST_CASE("conv2d: every option equals its step in plain loops") {
   const DType dtype = backend.options.dtype;
   for (const Case& c : kCases) {
     CAPTURE(backend, c.name);
-    // relu has no CUDA kernel yet.
-    if (backend.options.device != kCpu && c.on.relu_input) continue;
     const Inputs in = c.inputs(backend.options);
     const Tensor y = c(in);
     CHECK(y.shape() == c.out());
@@ -243,9 +241,6 @@ TEST_CASE("conv2d: gradients in every type agree with f64") {
   const cpu::IsaScope isa(backend.isa);
   const DType dtype = backend.options.dtype;
   for (const Case& c : kCases) {
-    // relu and the gradient of a resize have no CUDA kernels yet.
-    if (backend.options.device != kCpu && (c.on.relu_input || c.on.relu || c.on.upsample_h))
-      continue;
     if (c.on.upsample_h && c.on.relu) continue;  // a resized map's rounding opens and closes ReLUs
     CAPTURE(backend, c.name);
     const Inputs in = c.inputs(backend.options);
