@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <sstream>
 
 #include "bench/statistics.h"
 #include "core/allocator.h"
@@ -103,16 +104,16 @@ Tensor noise(const Shape& shape, uint64_t seed, bool positive = false) {
   return normal(shape, generator, 0, 1, {DType::bf16});
 }
 
-Tensors converted(const Tensors& values, DType dtype) {
+Tensors converted(const Tensors& values, TensorOptions options) {
   Tensors result;
-  for (const Tensor& value : values) result.push_back(value.to(dtype));
+  for (const Tensor& value : values) result.push_back(value.to(options.dtype).to(options.device));
   return result;
 }
 
 // Root mean square of the difference over that of the expected values, which are f64.
 double relative_error(const Tensor& result, const Tensor& expected) {
   if (result.shape() != expected.shape()) return INFINITY;
-  const Tensor a = result.detach().contiguous().to(DType::f64);
+  const Tensor a = result.detach().contiguous().to(kCpu).to(DType::f64);
   const Tensor b = expected.contiguous();
   const double *pa = a.data<double>(), *pb = b.data<double>();
   double difference = 0, size = 0;
@@ -135,8 +136,8 @@ double worst_error(const Tensors& results, const Tensors& expected) {
 // An op with the inputs of one dtype: its result without the tape, and its gradients.
 class Bound {
  public:
-  Bound(const Case& measured, const Tensors& inputs, DType dtype)
-      : measured_(measured), leaves_(converted(inputs, dtype)) {
+  Bound(const Case& measured, const Tensors& inputs, TensorOptions options)
+      : measured_(measured), leaves_(converted(inputs, options)) {
     packed_ = leaves_;
     const auto& constants = measured.constants;
     for (size_t i = 0; i < leaves_.size(); ++i) {
@@ -168,7 +169,7 @@ class Bound {
                   y_ = {};
                   for (Tensor& leaf : leaves_) leaf.clear_grad();
                   y_ = measured_.op(leaves_);
-                  if (!dy_.defined()) dy_ = noise(y_.shape(), 99).to(y_.dtype());
+                  if (!dy_.defined()) dy_ = noise(y_.shape(), 99).to(y_.dtype()).to(y_.device());
                 }};
   }
 
@@ -191,6 +192,12 @@ class Bound {
   Tensors leaves_, packed_;
   Tensor dy_, y_;
 };
+
+std::string device_text(Device device) {
+  std::ostringstream text;
+  text << device;
+  return text.str();
+}
 
 std::string describe(double error, double bound) {
   char text[96];
@@ -237,7 +244,7 @@ void run_case(const Meter& meter, CeilingLog& ceilings, const std::string& op, c
     };
     if (cost.none() || std::none_of(measured.dtypes.begin(), measured.dtypes.end(), asked))
       continue;
-    const Tensors expected = Bound(measured, inputs, DType::f64).results(pass);
+    const Tensors expected = Bound(measured, inputs, {DType::f64, kCpu}).results(pass);
     for (const DType dtype : measured.dtypes) {
       if (!asked(dtype)) continue;
       Row row;
@@ -246,11 +253,12 @@ void run_case(const Meter& meter, CeilingLog& ceilings, const std::string& op, c
       row.pass = pass;
       row.size = measured.size;
       row.dtype = dtype;
+      row.device = device_text(meter.device);
       row.threads = thread_count();
       row.flops = cost.flops;
       row.bytes = cost.bytes_of(dtype);
       row.bound = ceilings.compute_bound(row.flops, row.bytes, dtype) ? "compute" : "memory";
-      Bound bound(measured, inputs, dtype);
+      Bound bound(measured, inputs, {dtype, meter.device});
       if (pass == "forward") bound.pack();
       row.error = worst_error(bound.results(pass), expected);
       row.error_bound = measured.accuracy.bound(dtype);

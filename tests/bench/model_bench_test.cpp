@@ -51,6 +51,7 @@ TEST_CASE("bench model: windows of inference add up, with costs, memory and an e
         Approx(network.flops / network.warm.median_s() / 1e12).epsilon(0.5));
   CHECK(named(rows, "decode").bound.empty());
   CHECK(named(rows, "decode").error_bound == 0);
+  CHECK(named(rows, "total").error == network.error);
 }
 
 TEST_CASE("bench model: a training step has three windows in both dtypes") {
