@@ -1,7 +1,9 @@
 #include "bench/harness.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <sstream>
 
 #include "bench/statistics.h"
 #include "core/allocator.h"
@@ -12,17 +14,17 @@
 namespace fathom::bench {
 
 CeilingLog::CeilingLog(const Meter& meter) : meter_(meter) {
-  meter.copy_bytes();  // the first pass pays for the pages
+  meter.memory_bytes();  // the first pass pays for the pages
   for (int i = 0; i < 3; ++i) {
     f32_.push_back(meter.peak_flops(DType::f32));
     bf16_.push_back(meter.peak_flops(DType::bf16));
-    copy_.push_back(meter.copy_bytes());
+    memory_.push_back(meter.memory_bytes());
   }
 }
 
 bool CeilingLog::compute_bound(double flops, double bytes, DType dtype) const {
   const auto& seen = dtype == DType::bf16 ? bf16_ : f32_;
-  return flops / median(seen) > bytes / median(copy_);
+  return flops / median(seen) > bytes / median(memory_);
 }
 
 double CeilingLog::floor_s(double flops, double bytes, DType dtype) {
@@ -30,21 +32,29 @@ double CeilingLog::floor_s(double flops, double bytes, DType dtype) {
     peaks(dtype).push_back(meter_.peak_flops(dtype));
     return flops / peaks(dtype).back();
   }
-  copy_.push_back(meter_.copy_bytes());
-  return bytes / copy_.back();
+  memory_.push_back(meter_.memory_bytes());
+  return bytes / memory_.back();
 }
 
-double CeilingLog::refill_s() const { return meter_.flushed_bytes / median(copy_); }
+double CeilingLog::refill_s() const { return meter_.flushed_bytes / median(memory_); }
 
-Ceilings CeilingLog::medians() const { return {median(f32_), median(bf16_), median(copy_)}; }
+Ceilings CeilingLog::medians() const { return {median(f32_), median(bf16_), median(memory_)}; }
 
-static int64_t calls_for(const Meter& meter, const Work& work, double sample_s) {
-  const double once = std::max(meter.seconds(work, 1), 1e-8);
-  return std::clamp<int64_t>(int64_t(sample_s / once), 1, 1 << 20);
+Roof CeilingLog::now(DType dtype) {
+  peaks(dtype).push_back(meter_.peak_flops(dtype));
+  memory_.push_back(meter_.memory_bytes());
+  return {.flops = peaks(dtype).back(), .bytes = memory_.back()};
 }
 
-Timing measure(const Meter& meter, CeilingLog& ceilings, const Work& work, double flops,
-               double bytes, DType dtype, bool cold, const Effort& effort) {
+using Clock = std::chrono::steady_clock;
+
+// Ceilings older than this are measured again.
+static constexpr auto kMoment = std::chrono::milliseconds(20);
+// Seconds of a call of which three samples must do.
+static constexpr double kLong = 0.1;
+
+Timing measure(const Meter& meter, CeilingLog& ceilings, const Work& work, double once_s,
+               double flops, double bytes, DType dtype, bool cold, const Effort& effort) {
   Timing timing;
   Work timed = work;
   if (cold) {
@@ -53,20 +63,30 @@ Timing measure(const Meter& meter, CeilingLog& ceilings, const Work& work, doubl
       meter.flush();
     };
   } else {
-    meter.seconds(work, 1);  // warms up
-    timing.calls = calls_for(meter, work, effort.sample_s);
+    timing.calls =
+        std::clamp<int64_t>(int64_t(effort.sample_s / std::max(once_s, 1e-8)), 1, 1 << 20);
+    if (timing.calls > 1) meter.seconds(work, 1);  // once_s was that of a first call
   }
-  double before = ceilings.floor_s(flops, bytes, dtype), spent = 0;
-  while (int64_t(timing.samples_s.size()) < effort.repeat &&
-         (spent < effort.min_time_s || int64_t(timing.samples_s.size()) < effort.least)) {
-    const double seconds = meter.seconds(timed, timing.calls);
+  const int64_t least = once_s > kLong ? std::min<int64_t>(effort.least, 3) : effort.least;
+  double floor = ceilings.floor_s(flops, bytes, dtype), spent = 0;
+  auto measured = Clock::now();
+  size_t compared = 0;  // samples that know their share
+  const auto compare = [&] {
     const double after = ceilings.floor_s(flops, bytes, dtype);
+    // The faster of the two moments: the one that was disturbed less.
+    for (; compared < timing.samples_s.size(); ++compared)
+      timing.roofline.push_back(std::min(floor, after) / timing.samples_s[compared]);
+    floor = after;
+    measured = Clock::now();
+  };
+  while (int64_t(timing.samples_s.size()) < effort.repeat &&
+         (spent < effort.min_time_s || int64_t(timing.samples_s.size()) < least)) {
+    const double seconds = meter.seconds(timed, timing.calls);
     spent += seconds;
     timing.samples_s.push_back(seconds / double(timing.calls));
-    // The faster of the two moments: the one that was disturbed less.
-    timing.roofline.push_back(std::min(before, after) / timing.samples_s.back());
-    before = after;
+    if (Clock::now() - measured > kMoment) compare();
   }
+  if (compared < timing.samples_s.size()) compare();
   return timing;
 }
 
@@ -84,16 +104,16 @@ Tensor noise(const Shape& shape, uint64_t seed, bool positive = false) {
   return normal(shape, generator, 0, 1, {DType::bf16});
 }
 
-Tensors converted(const Tensors& values, DType dtype) {
+Tensors converted(const Tensors& values, TensorOptions options) {
   Tensors result;
-  for (const Tensor& value : values) result.push_back(value.to(dtype));
+  for (const Tensor& value : values) result.push_back(value.to(options.dtype).to(options.device));
   return result;
 }
 
 // Root mean square of the difference over that of the expected values, which are f64.
 double relative_error(const Tensor& result, const Tensor& expected) {
   if (result.shape() != expected.shape()) return INFINITY;
-  const Tensor a = result.detach().contiguous().to(DType::f64);
+  const Tensor a = result.detach().contiguous().to(kCpu).to(DType::f64);
   const Tensor b = expected.contiguous();
   const double *pa = a.data<double>(), *pb = b.data<double>();
   double difference = 0, size = 0;
@@ -116,8 +136,8 @@ double worst_error(const Tensors& results, const Tensors& expected) {
 // An op with the inputs of one dtype: its result without the tape, and its gradients.
 class Bound {
  public:
-  Bound(const Case& measured, const Tensors& inputs, const Tensor& dy, DType dtype)
-      : measured_(measured), leaves_(converted(inputs, dtype)), dy_(dy.to(dtype)) {
+  Bound(const Case& measured, const Tensors& inputs, TensorOptions options)
+      : measured_(measured), leaves_(converted(inputs, options)) {
     packed_ = leaves_;
     const auto& constants = measured.constants;
     for (size_t i = 0; i < leaves_.size(); ++i) {
@@ -149,6 +169,7 @@ class Bound {
                   y_ = {};
                   for (Tensor& leaf : leaves_) leaf.clear_grad();
                   y_ = measured_.op(leaves_);
+                  if (!dy_.defined()) dy_ = noise(y_.shape(), 99).to(y_.dtype()).to(y_.device());
                 }};
   }
 
@@ -172,20 +193,28 @@ class Bound {
   Tensor dy_, y_;
 };
 
+std::string device_text(Device device) {
+  std::ostringstream text;
+  text << device;
+  return text.str();
+}
+
 std::string describe(double error, double bound) {
   char text[96];
   std::snprintf(text, sizeof text, "relative error %.2e, at most %.2e is right", error, bound);
   return text;
 }
 
-void measure_memory(const Work& work, Row& row) {
+// One call, for its memory; returns its time.
+double measure_memory(const Meter& meter, const Work& work, Row& row) {
   if (work.prepare) work.prepare();
   const MemoryStatistics before = allocator::statistics();
   allocator::reset_peak();
-  work.call();
+  const double seconds = meter.seconds({work.call}, 1);
   const MemoryStatistics after = allocator::statistics();
   row.allocated_bytes = after.peak_bytes - before.current_bytes;
   row.allocations = after.allocations - before.allocations;
+  return seconds;
 }
 
 }  // namespace
@@ -215,12 +244,7 @@ void run_case(const Meter& meter, CeilingLog& ceilings, const std::string& op, c
     };
     if (cost.none() || std::none_of(measured.dtypes.begin(), measured.dtypes.end(), asked))
       continue;
-    Tensor dy = inputs[0];
-    if (pass == "backward") {
-      const NoGrad no_grad;
-      dy = noise(measured.op(converted(inputs, DType::f32)).shape(), 99);
-    }
-    const Tensors expected = Bound(measured, inputs, dy, DType::f64).results(pass);
+    const Tensors expected = Bound(measured, inputs, {DType::f64, kCpu}).results(pass);
     for (const DType dtype : measured.dtypes) {
       if (!asked(dtype)) continue;
       Row row;
@@ -229,11 +253,12 @@ void run_case(const Meter& meter, CeilingLog& ceilings, const std::string& op, c
       row.pass = pass;
       row.size = measured.size;
       row.dtype = dtype;
+      row.device = device_text(meter.device);
       row.threads = thread_count();
       row.flops = cost.flops;
       row.bytes = cost.bytes_of(dtype);
       row.bound = ceilings.compute_bound(row.flops, row.bytes, dtype) ? "compute" : "memory";
-      Bound bound(measured, inputs, dy, dtype);
+      Bound bound(measured, inputs, {dtype, meter.device});
       if (pass == "forward") bound.pack();
       row.error = worst_error(bound.results(pass), expected);
       row.error_bound = measured.accuracy.bound(dtype);
@@ -244,13 +269,13 @@ void run_case(const Meter& meter, CeilingLog& ceilings, const std::string& op, c
       }
       const Work work = pass == "forward" ? bound.forward() : bound.backward();
       bound.release();
-      measure_memory(work, row);
-      row.warm = measure(meter, ceilings, work, row.flops, row.bytes, dtype, false, effort);
+      const double once_s = measure_memory(meter, work, row);
+      row.warm = measure(meter, ceilings, work, once_s, row.flops, row.bytes, dtype, false, effort);
       // Bringing back all that a flush evicts would be within the noise of a long call.
-      if (effort.cold && ceilings.refill_s() > 0.05 * row.warm.median_s()) {
+      if (effort.cold && ceilings.refill_s() > 0.1 * row.warm.median_s()) {
         Effort few = effort;
         few.repeat = effort.least;
-        row.cold = measure(meter, ceilings, work, row.flops, row.bytes, dtype, true, few);
+        row.cold = measure(meter, ceilings, work, once_s, row.flops, row.bytes, dtype, true, few);
       }
       done(std::move(row));
     }

@@ -2,15 +2,16 @@
 
 #include "bench/bench.h"
 #include "bench/meter.h"
+#include "bench/model_costs.h"
 #include "bench/report.h"
 
 namespace fathom::bench {
 
 /// How much is measured.
 struct Effort {
-  int64_t repeat = 11;       // samples of a row at most
+  int64_t repeat = 21;       // samples of a row at most
   double min_time_s = 0.03;  // samples end when they have taken this long together,
-  int64_t least = 5;         // but not before this many
+  int64_t least = 4;         // but not before this many
   double sample_s = 1e-3;    // calls are repeated within a sample until it lasts this long
   bool cold = true;
 };
@@ -24,18 +25,21 @@ class CeilingLog {
   bool compute_bound(double flops, double bytes, DType dtype) const;
   double refill_s() const;  // to bring back what a flush evicts
   Ceilings medians() const;
+  /// Ceilings of this moment: FLOP/s for a dtype, and bytes a second.
+  Roof now(DType dtype);
 
  private:
   const Meter& meter_;
-  std::vector<double> f32_, bf16_, copy_;
+  std::vector<double> f32_, bf16_, memory_;
   std::vector<double>& peaks(DType dtype) { return dtype == DType::bf16 ? bf16_ : f32_; }
 };
 
-/// Times one piece of work, with the ceilings measured again around every sample: the clock of the
-/// machine and its other work change all the time, and a share of what was possible at that moment
-/// changes less.
-Timing measure(const Meter& meter, CeilingLog& ceilings, const Work& work, double flops,
-               double bytes, DType dtype, bool cold, const Effort& effort);
+/// Times one piece of work, with the ceilings measured again every 20 ms: the clock of the machine
+/// and its other work change all the time, and a share of what was possible at that moment changes
+/// less. Of calls above 0.1 s three samples are enough.
+/// `once_s` is what a call takes, roughly; the caches are warm from it.
+Timing measure(const Meter& meter, CeilingLog& ceilings, const Work& work, double once_s,
+               double flops, double bytes, DType dtype, bool cold, const Effort& effort);
 
 /// Rows are named "<op>/<pass>/<size>/<dtype>".
 std::string row_name(const std::string& op, const std::string& pass, const std::string& size,

@@ -26,8 +26,8 @@ struct Meter {
   std::function<void()> flush;
   /// FLOP/s of multiply-adds in registers, now, for operands of a dtype.
   std::function<double(DType dtype)> peak_flops;
-  /// Bytes read and written a second by copying more than the caches hold, now.
-  std::function<double()> copy_bytes;
+  /// Bytes read and written a second by changing more than the caches hold in place, now.
+  std::function<double()> memory_bytes;
   double flushed_bytes = 0;  // that `flush` goes over
 };
 

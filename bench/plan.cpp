@@ -17,10 +17,14 @@ std::string letter_of(ModelSize size) {
 
 std::vector<Setting> Selection::settings() const {
   std::vector<Setting> list;
-  for (const ModelSize size : models)
-    for (const ImageSize image : images)
+  for (const ModelSize size : models) {
+    std::vector<ImageSize> sizes = images;
+    if (sizes.empty()) sizes.push_back({518, 518});
+    if (images.empty() && size == ModelSize::S) sizes.push_back({518, 686});
+    for (const ImageSize image : sizes)
       list.push_back(
           {depth_anything_config(2, size), letter_of(size), image.height, image.width, batch});
+  }
   return list;
 }
 

@@ -58,7 +58,7 @@ Fingerprint fingerprint();
 
 /// What the machine can do, medians over the run.
 struct Ceilings {
-  double f32_flops = 0, bf16_flops = 0, copy_bytes = 0;
+  double f32_flops = 0, bf16_flops = 0, memory_bytes = 0;
 };
 
 struct Report {

@@ -144,7 +144,7 @@ std::string json_of(const Report& report) {
                   {"ceilings",
                    {{"f32_flops_per_s", report.ceilings.f32_flops},
                     {"bf16_flops_per_s", report.ceilings.bf16_flops},
-                    {"copy_bytes_per_s", report.ceilings.copy_bytes}}},
+                    {"memory_bytes_per_s", report.ceilings.memory_bytes}}},
                   {"rows", rows}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -164,7 +164,7 @@ Report read_report(const std::filesystem::path& path) {
     const Json& ceilings = json.at("ceilings");
     report.ceilings = {ceilings.at("f32_flops_per_s").get<double>(),
                        ceilings.at("bf16_flops_per_s").get<double>(),
-                       ceilings.at("copy_bytes_per_s").get<double>()};
+                       ceilings.at("memory_bytes_per_s").get<double>()};
     for (const Json& row : json.at("rows")) {
       try {
         report.rows.push_back(row_of(row));

@@ -54,9 +54,34 @@ nothing_half_written() {
   [ -z "$left" ] || fail "left behind: $left"
 }
 
+bench_rows_can_be_listed_measured_compared_and_drawn() {
+  local row=layer_scale/forward/S/70x70/b1/f32
+  succeeds try bench --list --model s --size 70x70 --filter '^layer_scale/forward' --dtype f32
+  [ "$(cat out)" = "$row" ] || fail "lists $(cat out) instead of $row"
+  succeeds try bench --model s --size 70x70 --filter "^$row" --min-time 0.001 --repeat 4 \
+    --threads 1 --json a.json --csv a.csv --google g.json
+  says out "$row"
+  exists a.json a.csv g.json
+  says a.json '"schema": "fathom-bench/1"'
+  says a.csv "$row,layer_scale,forward"
+  succeeds try bench compare a.json a.json
+  says out '1 rows did not change by more than 5%'
+  succeeds try bench html a.json --out page.html
+  says page.html '<svg'
+  succeeds try bench model --list --train --dtype bf16
+  says out train/step/S/518x518/b1/bf16
+  refused 1 'no row matches' try bench --filter nothing_has_this_name
+  refused 1 'multiples of 14' try bench --size 500x500
+  refused 1 'expected s, b, l or g' try bench --model huge
+  refused 1 'neither a report' try bench html g.json --out other.html
+  refused 1 'no schema' try bench compare g.json a.json
+  refused 1 'a share such as 5%' try bench compare a.json a.json --threshold much
+  nothing_half_written
+}
+
 help_mentions_every_option() {
   succeeds try --help
-  for word in infer info convert --version; do says out "$word"; done
+  for word in infer info convert bench --version; do says out "$word"; done
   succeeds try infer --help
   for option in --weights --out --format --device --dtype --size --resize-rule --batch --max-pixels \
       --memory-limit --colormap --threads --json --quiet --model-version --kind --max-depth; do
