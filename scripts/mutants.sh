@@ -84,7 +84,7 @@ misaligned rows              | kernels/device/tile.cuh | kernels/attention.cu | 
 tile row off by one          | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/rows \+ lane % 16 \*/rows + (lane % 16 + 1) */
 copy past the end            | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/first \+ row < length;/first + row <= length;/
 misaligned vector store      | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/lane % 4 \* 2\) =/lane % 4 * 2 - 1) =/
-rows past the end written    | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/if \(first \+ row < length\)$/if (true)/
+rows past the end written    | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/first \+ row < length \&\& column/column/
 rows read before written     | kernels/device/tile.cuh | kernels/attention.cu | cuda attention: * | s/__syncwarp\(\);//
 copies not waited for        | kernels/attention_backward.cu | same | cuda attention_backward* | s/cp_async_wait<1>/cp_async_wait<2>/
 no barrier before fragments  | kernels/attention_backward.cu | same | cuda attention_backward* | 0,/cp_async_wait<1>\(\);/{/cp_async_wait<1>\(\);/{n;s/__syncthreads\(\);//}}
@@ -117,10 +117,10 @@ values are the keys          | kernels/attention_wgmma.cu | same | cuda attentio
 scores used before they came | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/wgmma_wait<1>\(s\)/wgmma_wait<2>(s)/
 sums used before they came   | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | 0,/wgmma_wait<0>\(o\)/s//wgmma_wait<1>(o)/
 tile not waited for          | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | 0,/full\[values.at\].wait\(values.parity\);/s///
-tile released in use         | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/release\(values\);//;s/gpu::wgmma_wait<0>\(o\);/release(tile);&/
+tile released in use         | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/^ *release\(values\);//;s/gpu::wgmma_wait<1>\(s\);/& release(values);/
 wrong parity                 | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/empty\[tile.at\].wait\(tile.parity \^ 1\)/empty[tile.at].wait(tile.parity)/
 a warp does not release      | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/if \(lane == 0\) empty/if (lane == 0 \&\& warp > 0) empty/
-wrong number of bytes        | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/kTileBytes = 2 \*/kTileBytes =/
+wrong number of bytes        | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/full\[tile.at\].arrive_expect\(kTileBytes\)/full[tile.at].arrive_expect(kTileBytes \/ 2)/
 result without a fence       | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/gpu::fence_proxy_async\(\);//
 result stored too early      | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | s/gpu::named_barrier\(3 \+ group, 128\);  \/\/ the result.*//
 queries refilled too early   | kernels/attention_wgmma.cu | same | cuda attention by wgmma* | 0,/gpu::tensor_store_wait<0>\(\);/s///
@@ -141,6 +141,23 @@ no barrier after clearing    | kernels/device/select.cuh | kernels/median.cu | c
 no barrier after counting    | kernels/device/select.cuh | kernels/median.cu | cuda median* | /atomicAdd\(&histogram/{n;n;s/__syncthreads\(\);//}
 no barrier before totals     | kernels/device/select.cuh | kernels/median.cu | cuda median* | /warp_total\[warp\] = /{n;s/__syncthreads\(\);//}
 digit read before it is set  | kernels/device/select.cuh | kernels/median.cu | cuda median* | /rank - before - low/{n;n;s/__syncthreads\(\);//}
+copies not waited for        | kernels/conv3x3.cu | same | cuda conv3x3* | s/cp_async_wait<kStages - 2>/cp_async_wait<kStages - 1>/
+no barrier after the wait    | kernels/conv3x3.cu | same | cuda conv3x3* | s/__syncthreads\(\);  \/\/ this step.*//
+result over tiles in use     | kernels/conv3x3.cu | same | cuda conv3x3* | s/__syncthreads\(\);  \/\/ the tiles are free.*//
+halves of the result race    | kernels/conv3x3.cu | same | cuda conv3x3* | s/__syncwarp\(\);  \/\/ before the other.*//
+map not padded above         | kernels/conv3x3.cu | same | cuda conv3x3* | s/static_cast<unsigned>\(h\[i\] \+ down\) < unsigned\(shape.H\)/h[i] + down < shape.H/
+rows wrap around             | kernels/conv3x3.cu | same | cuda conv3x3* | s/static_cast<unsigned>\(w\[i\] \+ right\) < unsigned\(shape.W\)/true/
+taps transposed              | kernels/conv3x3.cu | same | cuda conv3x3* | s/down = tap \/ 3 - 1, right = tap % 3 - 1/down = tap % 3 - 1, right = tap \/ 3 - 1/
+one tap a step               | kernels/conv3x3.cu | same | cuda conv3x3* | s/for \(; channel >= shape.I; channel -= shape.I\) \+\+tap;/if (channel >= shape.I) channel -= shape.I, ++tap;/
+weights past the end         | kernels/conv3x3.cu | same | cuda conv3x3* | s/k < K \&\& output < shape.O/output < shape.O/
+outputs past the end read    | kernels/conv3x3.cu | same | cuda conv3x3* | s/k < K \&\& output < shape.O/k < K/
+outputs past the end written | kernels/conv3x3.cu | same | cuda conv3x3* | s/shape.pixels, shape.O, outputs/shape.pixels, shape.O/
+bias of the pair's first     | kernels/conv3x3.cu | same | cuda conv3x3* | s/bias\[output \+ 1\]/bias[output]/
+residual of the row above    | kernels/conv3x3.cu | same | cuda conv3x3* | s/lane \/ 4 \+ 4 \* i/lane \/ 4/
+residual past the end        | kernels/conv3x3.cu | same | cuda conv3x3* | s/if \(pixel >= shape.pixels\) return;//
+second residual forgotten    | kernels/conv3x3.cu | same | cuda conv3x3* | s/if \(epilogue.residual2 .*//
+relu loses a NaN             | kernels/conv3x3.cu | same | cuda conv3x3* | s/if \(sum\[half\]\[n\]\[i\] < 0.0f\) sum\[half\]\[n\]\[i\] = 0.0f/sum[half][n][i] = fmaxf(sum[half][n][i], 0.0f)/
+weight not flipped           | kernels/conv3x3.cu | same | cuda conv3x3* | s/8 - tap/tap/
 two threads store the flag   | kernels/median.cu | same | cuda median* | s/if \(thread == 0\) found/if (thread <= 1) found/
 last place, not first        | kernels/median.cu | same | cuda median* | s/atomicMin\(&found, i\)/atomicExch(\&found, i)/
 upper median                 | kernels/median.cu | same | cuda median* | s/\(total - 1\) \/ 2/total \/ 2/

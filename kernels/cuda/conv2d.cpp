@@ -4,6 +4,7 @@
 
 #include "core/elements.h"
 #include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/conv3x3.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/linear.h"
@@ -36,6 +37,30 @@ void for_images(const Im2col& shape, TensorOptions options, F&& f) {
   }
 }
 
+// Whether tensor cores read the map itself.
+bool is_direct(const Im2col& s, int64_t O, DType dtype) {
+  return (dtype == DType::f16 || dtype == DType::bf16) && s.kernel_h == 3 && s.kernel_w == 3 &&
+         s.stride == 1 && s.pad == 1 && s.C % 16 == 0 && O % 16 == 0;
+}
+
+void direct(CudaStream stream, const char* op, const Tensor& x, const Tensor& weight,
+            const Tensor& bias, const Conv2dOptions& o, Tensor& y) {
+  cuda::launch_half(op, stream, {x, weight}, [&]<class T>(Tag<T>) {
+    cuda::conv3x3_forward<T>(stream.handle, {.x = x.device_data<T>(),
+                                             .weight = weight.device_data<T>(),
+                                             .bias = cuda::device_data_or_null<T>(bias),
+                                             .residual = cuda::device_data_or_null<T>(o.residual),
+                                             .residual2 = cuda::device_data_or_null<T>(o.residual2),
+                                             .y = y.device_data<T>(),
+                                             .B = x.dim(0),
+                                             .H = x.dim(1),
+                                             .W = x.dim(2),
+                                             .I = x.dim(3),
+                                             .O = weight.dim(0),
+                                             .relu = o.relu});
+  });
+}
+
 // Images first and following of a batch.
 Tensor images_of(const Tensor& batch, int64_t first, int64_t count) {
   return batch.detach().narrow(0, first, count);
@@ -56,6 +81,8 @@ void kernels::conv2d_forward(CudaStream stream, const Tensor& x, const Tensor& w
     if (o.residual2.defined()) add_in_place(stream, o.residual2, y);
     return;
   }
+  if (is_direct(shape, weight.dim(0), x.dtype()))
+    return direct(stream, "conv2d", x, weight, bias, o, y);
   for_images(shape, x.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
     const Tensor in = images_of(x, first, part.B);
     Tensor out = images_of(y, first, part.B);
@@ -86,6 +113,14 @@ void kernels::conv2d_input_gradient(CudaStream stream, const Im2col& shape, cons
     done = !is_product(shape) && cuda::cudnn_input_gradient(stream, shape, dy, weight, dx);
   });
   if (done) return;
+  if (is_direct(shape, weight.dim(0), dy.dtype())) {
+    const int64_t O = weight.dim(0), I = weight.dim(3);
+    Tensor flipped = empty({I, 3, 3, O}, weight.options());
+    cuda::launch_half("conv2d (gradient of the input)", stream, {dy, weight}, [&]<class T>(Tag<T>) {
+      cuda::conv3x3_flip(stream.handle, weight.device_data<T>(), flipped.device_data<T>(), O, I);
+    });
+    return direct(stream, "conv2d (gradient of the input)", dy, flipped, {}, {}, dx);
+  }
   for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
     Tensor to = images_of(dx, first, part.B);
     Tensor& rows = columns.defined() ? columns : to;

@@ -82,11 +82,12 @@ __device__ inline void as_operand(uint32_t (&a)[N / 2][4], const float (&c)[N][4
 }
 
 /// Writes the warp's 16 rows, times `factor` (of rows lane / 4 and lane / 4 + 8), from row `first`
-/// of a matrix on, but for those past its end: 16 bytes at a time, through 16 rows of a tile that
-/// no other warp uses.
+/// of a matrix on, but for those past its end and past `columns`: 16 bytes at a time, through 16
+/// rows of a tile that no other warp uses.
 template <class E, int N>
 __device__ inline void store_rows(E* rows, const float (&c)[N][4], const float (&factor)[2],
-                                  E* matrix, int first, int length, int64_t stride) {
+                                  E* matrix, int64_t first, int64_t length, int64_t stride,
+                                  int columns = 8 * N) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
 #pragma unroll
   for (int half = 0; half < 2; ++half)
@@ -99,7 +100,7 @@ __device__ inline void store_rows(E* rows, const float (&c)[N][4], const float (
 #pragma unroll
   for (int i = lane; i < 16 * N; i += 32) {
     const int row = i / N, column = i % N * 8;
-    if (first + row < length)
+    if (first + row < length && column < columns)
       *reinterpret_cast<uint4*>(matrix + (first + row) * stride + column) =
           *reinterpret_cast<const uint4*>(rows + row * kPitch<8 * N> + column);
   }

@@ -146,6 +146,10 @@ const std::vector<Case> kCases{
      {.residuals = 2, .upsample_h = 8, .upsample_w = 5}},
     {"3x3 upsample of one pixel", {1, 1, 1, 3, 5, 3, 3, 1, 1}, {.upsample_h = 3, .upsample_w = 1}},
     {"3x3 downsample", {1, 9, 11, 3, 5, 3, 3, 1, 1}, {.upsample_h = 4, .upsample_w = 1}},
+    // With tensor cores on a CUDA device.
+    {"3x3 of sixteens", {2, 5, 7, 16, 32, 3, 3, 1, 1}},
+    {"3x3 of sixteens, residuals", {1, 5, 7, 32, 16, 3, 3, 1, 1}, {.bias = false, .residuals = 2}},
+    {"3x3 of sixteens, relu", {1, 4, 3, 16, 16, 3, 3, 1, 1}, {.relu = true}},
     // Products of the map itself.
     {"1x1", {2, 7, 5, 35, 17, 1, 1, 1, 0}},
     {"1x1 to one channel", {1, 3, 7, 32, 1, 1, 1, 1, 0}},
