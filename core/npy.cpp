@@ -132,9 +132,9 @@ static FloatMap parse(Bytes file) {
   if (kind == "f4") return decode<float>(file, header);
   if (kind == "f8") return decode<double>(file, header);
   if (kind == "f2") return decode<float16>(file, header);
-  if (kind == "u1") return decode<uint8_t>(file, header);
+  if (kind == "u1" || kind == "b1") return decode<uint8_t>(file, header);
   if (kind == "u2") return decode<uint16_t>(file, header);
-  fail("npy dtype ", header.dtype, " is not supported; use f2, f4, f8, u1 or u2");
+  fail("npy dtype ", header.dtype, " is not supported; use f2, f4, f8, u1, u2 or b1");
 }
 
 FloatMap read_npy(Bytes file, std::string_view name) {

@@ -18,6 +18,21 @@ std::string build_summary() {
 #else
   text += "png: read only\n";
 #endif
+#ifdef FATHOM_ZLIB
+  text += "zlib: yes\n";
+#else
+  text += "zlib: none\n";
+#endif
+#ifdef FATHOM_EXR
+  text += "exr: OpenEXRCore\n";
+#else
+  text += "exr: none\n";
+#endif
+#ifdef FATHOM_HDF5
+  text += "hdf5: libhdf5\n";
+#else
+  text += "hdf5: none\n";
+#endif
   text += "cpu: " FATHOM_ISAS "\n";
   text += "cuda: " FATHOM_CUDA_STATE "\n";
 #ifdef FATHOM_SANITIZE

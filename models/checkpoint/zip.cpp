@@ -89,7 +89,8 @@ void ZipDirectory::read_directory(uint64_t offset, uint64_t size, uint64_t count
                   .compressed_size = little_endian<uint32_t>(rest, 20),
                   .header_offset = little_endian<uint32_t>(rest, 42),
                   .method = little_endian<uint16_t>(rest, 10),
-                  .flags = little_endian<uint16_t>(rest, 8)};
+                  .flags = little_endian<uint16_t>(rest, 8),
+                  .crc32 = little_endian<uint32_t>(rest, 16)};
     read_zip64_field(rest.subspan(kCentralSize + name_size, extra_size), record);
     if (i == 0) first_name_ = record.name;
     records_.push_back(record);
@@ -108,10 +109,14 @@ const ZipDirectory::Record* ZipDirectory::find(std::string_view name) const {
 }
 
 std::span<const std::byte> ZipDirectory::read(const Record& record) const {
-  check((record.flags & 1) == 0, path_, ": record ", shown(record.name), " is encrypted");
   check(record.method == 0 && record.size == record.compressed_size, path_, ": record ",
         shown(record.name), " is compressed (method ", record.method,
         "); PyTorch stores records plainly: save the checkpoint again with torch.save");
+  return compressed(record);
+}
+
+std::span<const std::byte> ZipDirectory::compressed(const Record& record) const {
+  check((record.flags & 1) == 0, path_, ": record ", shown(record.name), " is encrypted");
   const auto header = slice(bytes_, record.header_offset, kLocalSize);
   check(header && little_endian<uint32_t>(*header, 0) == kLocal, path_,
         ": no local header of record ", shown(record.name), " at offset ", record.header_offset,
@@ -120,9 +125,10 @@ std::span<const std::byte> ZipDirectory::read(const Record& record) const {
   // lengths count, and the extra field differs from the directory's: it aligns the data.
   const uint64_t skip =
       kLocalSize + little_endian<uint16_t>(*header, 26) + little_endian<uint16_t>(*header, 28);
-  const auto rest = slice(bytes_, record.header_offset + skip, record.size);
+  const auto rest = slice(bytes_, record.header_offset + skip, record.compressed_size);
   check(rest.has_value(), path_, ": record ", shown(record.name), " (offset ", record.header_offset,
-        ", ", record.size, " bytes) runs past the file of ", bytes_.size(), " bytes", kDamaged);
+        ", ", record.compressed_size, " bytes) runs past the file of ", bytes_.size(), " bytes",
+        kDamaged);
   return *rest;
 }
 

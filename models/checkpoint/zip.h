@@ -20,6 +20,7 @@ class ZipDirectory {
     std::string_view name;  // points into the archive
     uint64_t size, compressed_size, header_offset;
     uint16_t method, flags;
+    uint32_t crc32;
   };
   /// Sorted by name.
   const std::vector<Record>& records() const { return records_; }
@@ -28,6 +29,8 @@ class ZipDirectory {
   const Record* find(std::string_view name) const;
   /// The bytes of a record. Throws Error if it is compressed, encrypted or outside the file.
   std::span<const std::byte> read(const Record& record) const;
+  /// The bytes of a record as the archive holds them, compressed or not.
+  std::span<const std::byte> compressed(const Record& record) const;
 
  private:
   void read_directory(uint64_t offset, uint64_t size, uint64_t count);
