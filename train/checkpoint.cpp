@@ -146,6 +146,15 @@ CheckpointFolder::CheckpointFolder(fs::path folder, int64_t keep)
   std::error_code error;
   fs::create_directories(folder_, error);
   check(!error, folder_.string(), ": cannot create the folder: ", error.message());
+  sweep();
+}
+
+// What a killed process left half-written.
+void CheckpointFolder::sweep() const {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_))
+    if (entry.path().filename().string().find(".safetensors.tmp-") != std::string::npos)
+      fs::remove(entry.path(), ignored);
 }
 
 fs::path CheckpointFolder::path_of(int64_t step) const {
@@ -176,10 +185,7 @@ void CheckpointFolder::save(const RunState& state, std::span<const StateTensor> 
   std::erase(paths, path);  // never the one just written, whatever its number
   std::error_code ignored;
   for (size_t i = 0; i + size_t(keep_) <= paths.size(); ++i) fs::remove(paths[i], ignored);
-  // What a killed process left half-written.
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder_))
-    if (entry.path().filename().string().find(".safetensors.tmp-") != std::string::npos)
-      fs::remove(entry.path(), ignored);
+  sweep();
 }
 
 CheckpointFolder::Found CheckpointFolder::newest() const {

@@ -76,6 +76,7 @@ class CheckpointFolder {
 
  private:
   std::vector<std::filesystem::path> steps() const;  // oldest first
+  void sweep() const;
   std::filesystem::path folder_;
   int64_t keep_;
 };
