@@ -13,6 +13,9 @@ using Action = std::function<int()>;
 void add_infer(CLI::App& program, Action& action);
 void add_info(CLI::App& program, Action& action);
 void add_convert(CLI::App& program, Action& action);
+void add_train(CLI::App& program, Action& action);
+void add_label(CLI::App& program, Action& action);
+void add_report(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);  // in bench/
 
 }  // namespace fathom::cli

@@ -22,6 +22,9 @@ static int run(int argc, char** argv) {
   add_infer(program, action);
   add_info(program, action);
   add_convert(program, action);
+  add_train(program, action);
+  add_label(program, action);
+  add_report(program, action);
   add_bench(program, action);
   try {
     program.parse(argc, argv);

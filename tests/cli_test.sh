@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 [ -d "${1:-}" ] || { echo "usage: tests/cli_test.sh BUILD_FOLDER [CASE...]" >&2; exit 2; }
 build=$(cd "$1" && pwd)
 shift
+scripts=$PWD/tests
 program=$build/fathom tools=$build/fathom_tools data=$PWD/tests/data
 photo=$data/photos/chelsea.png  # 451 x 300
 photo_bytes=$((451 * 300 * 4))
@@ -81,7 +82,7 @@ bench_rows_can_be_listed_measured_compared_and_drawn() {
 
 help_mentions_every_option() {
   succeeds try --help
-  for word in infer info convert bench --version; do says out "$word"; done
+  for word in infer info convert train label report bench --version; do says out "$word"; done
   succeeds try infer --help
   for option in --weights --out --format --device --dtype --size --resize-rule --batch --max-pixels \
       --memory-limit --colormap --threads --json --quiet --model-version --kind --max-depth; do
@@ -89,6 +90,8 @@ help_mentions_every_option() {
   done
   succeeds try info --help
   for option in --tensors --json --model-version --kind --max-depth; do says out "$option"; done
+  succeeds try train teacher --help
+  for option in --set --out --resume --dry-run --threads --quiet; do says out "$option"; done
   succeeds try convert --help
   for option in --names --dtype --model-version --kind --max-depth; do says out "$option"; done
 }
@@ -380,6 +383,78 @@ progress_is_a_bar_on_a_terminal_and_lines_elsewhere() {
   grep -q 'images/s  ETA' bar || fail "no rate, or no time left"
 }
 
+training() { try train teacher data/config.json --quiet --set data.validation='[]' "$@"; }
+
+a_run_from_labels_to_a_report() {
+  "$tools" scenes --out data --count 6
+  for word in 'stage       teacher' '6 labeled' 'parameters' 'steps       6' 'memory' 'time'; do
+    succeeds try train teacher data/config.json --dry-run
+    says out "$word"
+  done
+  [ ! -e run ] || fail "a dry run left files"
+  succeeds try train teacher data/config.json --out run
+  says out '6 steps, 24 images'
+  says out 'eval/disparity/delta1'
+  grep -q '^step 6/6  loss .* images/s  data .*%  ETA 0:00:00$' err || fail "no plain progress line"
+  succeeds try label data/config.json --set label.weights=run/model.safetensors
+  says out '6 labels, 0 of them kept'
+  succeeds try label data/config.json --set label.weights=run/model.safetensors
+  says out '6 of them kept'
+  succeeds try train student data/config.json --out student --set label.weights=run/model.safetensors
+  says out 'eval/disparity/delta1'
+  grep -q '"loss/features"' student/log.jsonl || fail "features were not aligned"
+  grep -q '"loss/unlabeled.ssi"' student/log.jsonl || fail "no loss of unlabeled images"
+  succeeds try train metric data/config.json --out metric --set eval.alignment=none
+  succeeds try report student
+  succeeds try report student --out page.html
+  exists page.html student/report.html
+  grep -q '<svg' page.html || fail "no curve"
+  for weights_file in run/model.safetensors student/checkpoints/best.safetensors; do
+    succeeds try infer --weights $weights_file --size 56 --quiet --out depth data/000.png
+  done
+  nothing_half_written
+}
+
+wrong_training_is_refused() {
+  "$tools" scenes --out data --count 4
+  refused 2 'config' try train teacher
+  refused 2 'subcommand' try train
+  refused 1 'none.json' try train teacher none.json --out run
+  refused 1 '--out is required' try train teacher data/config.json
+  refused 1 'the nearest is optimizer.lr' training --out run --set optimizer.rl=1
+  refused 1 'optimizer.lr is 100, but must be above 0' training --out run --set optimizer.lr=100
+  refused 1 'none.jsonl' training --out run --set data.labeled=none.jsonl
+  refused 1 'cannot create the folder' training --out data/config.json/run
+  : >empty.jsonl
+  refused 1 'empty.jsonl' training --out run --set data.labeled=empty.jsonl
+  [ ! -e run/log.jsonl ] || fail "a refused run left a log"
+  succeeds training --out run
+  refused 1 '--resume' training --out run
+  refused 1 'optimizer.lr: 0.001 -> 0.002' training --out run --resume --set optimizer.lr=0.002
+  refused 1 'not the folder of a run' try report data
+  refused 1 'label.weights is empty' try label data/config.json
+}
+
+a_signal_ends_training_with_a_checkpoint() {
+  "$tools" scenes --out data --count 4
+  "$program" train teacher data/config.json --quiet --out run --set teacher.steps=100000 \
+    --set checkpoint.every_steps=5 >out 2>err &
+  pid=$!
+  appears 'run/checkpoints/*.safetensors' 1 || fail "no checkpoint came"
+  kill -TERM $pid
+  status=0
+  wait $pid || status=$?
+  [ $status -eq 0 ] || fail "exit status $status instead of 0"
+  step=$(sed -n 's/.*stopped after step \([0-9]*\), checkpoint written.*/\1/p' err)
+  [ -n "$step" ] || fail "stderr does not say where it stopped"
+  exists "run/checkpoints/$(printf 'step-%09d.safetensors' "$step")"
+  nothing_half_written
+}
+
+killed_training_ends_with_the_same_weights() {
+  "$scripts/kill_test.sh" "$build" 3 || fail "see above"
+}
+
 jpeg_photos_are_read_upright() {
   "$program" --version | grep -q '^jpeg: none' && { echo "    note: this build has no JPEG"; return; }
   succeeds small --format npy --out o "$data/photos/exif_Portrait_5.jpg" "$data/photos/rocket.jpg"
@@ -388,14 +463,16 @@ jpeg_photos_are_read_upright() {
 
 cases=("$@")
 [ ${#cases[@]} -gt 0 ] || mapfile -t cases < <(sed -n 's/^\([a-z0-9_]*[^a-z_ ]*\)() {$/\1/p' "tests/${0##*/}" |
-  grep -vxE 'fail|try|small|refused|nothing_half_written|appears')
+  grep -vxE 'fail|try|small|training|refused|nothing_half_written|appears')
 # Without libpng only .npy and .pfm can be written.
 if "$program" --version | grep -qx 'png: read only'; then
   need_png='one_bad_photo_does_not_stop_the_rest metric_models_write_metres the_json_summary_is_json
     maps_have_the_size_of_the_photo too_large_inputs_are_refused_with_numbers
     outputs_that_cannot_be_written_are_refused wrong_weights_are_refused wrong_command_lines_are_refused
     photos_come_from_folders_patterns_and_lists instruction_sets_agree
-    a_signal_ends_a_run_between_two_photos jpeg_photos_are_read_upright'
+    a_signal_ends_a_run_between_two_photos jpeg_photos_are_read_upright a_run_from_labels_to_a_report
+    wrong_training_is_refused a_signal_ends_training_with_a_checkpoint
+    killed_training_ends_with_the_same_weights'
 fi
 passed=0 failed=0
 for name in "${cases[@]}"; do

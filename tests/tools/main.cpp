@@ -14,6 +14,7 @@
 #include "models/save.h"
 #include "tests/models/golden.h"
 #include "tests/models/hash_fill.h"
+#include "tests/train/stages/made_scenes.h"
 
 namespace fathom {
 
@@ -70,6 +71,14 @@ static void check_json(const std::string& path) {
   check(nlohmann::json::accept(read_text(path)), path, ": not JSON");
 }
 
+// Small scenes with manifests, and a configuration that learns from them in a moment.
+static void write_scenes(const std::string& out, int count) {
+  make_scenes(out, count);
+  AtomicFile file(std::filesystem::path(out) / "config.json");
+  file.write(config_text(scene_config(out)));
+  file.commit();
+}
+
 static void compare_maps(const std::string& a, const std::string& b, double allowed) {
   const FloatMap first = read_npy(a), second = read_npy(b);
   check(first.height == second.height && first.width == second.width, "the sizes differ");
@@ -114,6 +123,10 @@ int main(int argc, char** argv) {
   maps->add_option("first", first)->required();
   maps->add_option("second", second)->required();
   maps->add_option("--allowed", allowed, "Largest deviation");
+  int count = 8;
+  auto* scenes = program.add_subcommand("scenes", "Write small labeled scenes and a configuration");
+  scenes->add_option("--out", out)->required();
+  scenes->add_option("--count", count);
   CLI11_PARSE(program, argc, argv);
   try {
     if (*hash) fathom::write_hash_checkpoint(out, version, size, max_depth_m);
@@ -121,6 +134,7 @@ int main(int argc, char** argv) {
     if (*gradients) fathom::write_gradients(weights, height, width, out);
     if (*json) fathom::check_json(first);
     if (*maps) fathom::compare_maps(first, second, allowed);
+    if (*scenes) fathom::write_scenes(out, count);
     return 0;
   } catch (const std::exception& error) {
     std::cerr << "fathom_tools: " << error.what() << "\n";

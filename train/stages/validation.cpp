@@ -1,0 +1,120 @@
+#include "train/stages/validation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "core/autograd.h"
+#include "models/preprocess.h"
+#include "train/data/sample.h"
+#include "train/eval/compare.h"
+#include "train/panels.h"
+
+namespace fathom {
+namespace {
+
+// Depth in metres, or the inverse of a relative disparity.
+FloatMap true_depth(const FileStore& files, const ManifestEntry& entry) {
+  const bool relative = entry.format.unit_m == 0;
+  DepthMap map =
+      load_depth(files, entry, relative ? DepthTarget::inverse_depth : DepthTarget::metres);
+  for (size_t i = 0; i < map.values.size(); ++i) {
+    float& value = map.values[i];
+    if (!map.mask[i] || !(value > 0))
+      value = 0;
+    else if (relative)
+      value = 1 / value;
+  }
+  return {map.height, map.width, std::move(map.values)};
+}
+
+FloatMap predict(const DepthAnything& model, const Image8& photo, int64_t size) {
+  const ImageSize network = input_size({photo.height, photo.width}, int(size));
+  Tensor image = empty({1, network.height, network.width, 3});
+  preprocess(photo, network, std::span(image.data<float>(), size_t(image.numel())));
+  const Tensor map = model(image);
+  const float* const values = map.data<float>();
+  return {network.height, network.width, {values, values + map.numel()}};
+}
+
+// Prediction and truth as disparities of one scale and size.
+Panel panel_of(const std::string& name, const Image8& photo, const FloatMap& prediction,
+               const FloatMap& depth_m, DepthKind kind, const EvalProtocol& protocol,
+               const Comparison& comparison) {
+  Panel panel{.title = {}, .photo = photo, .prediction = {}, .truth = depth_m};
+  panel.prediction = resize_map(prediction, {depth_m.height, depth_m.width}, protocol.resize);
+  const bool in_depth =
+      kind == DepthKind::metric && protocol.alignment != Alignment::least_squares_disparity;
+  for (float& value : panel.prediction.values) {
+    const double v =
+        kind == DepthKind::metric && !in_depth ? 1 / std::max(1e-6, double(value)) : double(value);
+    const double aligned = comparison.fit(v);
+    value = float(in_depth ? 1 / std::max(1e-6, aligned) : aligned);
+  }
+  for (float& value : panel.truth.values) value = value > 0 ? 1 / value : 0;
+  const DepthMetrics& metrics = kind == DepthKind::metric ? comparison.depth : comparison.disparity;
+  char text[80];
+  std::snprintf(text, sizeof text, ": delta1 %.3f, AbsRel %.3f", metrics.delta1, metrics.abs_rel);
+  panel.title = name + text;
+  return panel;
+}
+
+EvalProtocol protocol_of(const EvalSection& section, int64_t version) {
+  return {.alignment = alignment_of(section.alignment),
+          .min_depth_m = section.min_depth_m,
+          .max_depth_m = section.max_depth_m,
+          .crop = crop_of(section.crop),
+          .resize = version == 1 ? MapResize::bilinear : MapResize::bilinear_corners};
+}
+
+}  // namespace
+
+std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig& config,
+                                                              DepthKind kind,
+                                                              const std::filesystem::path& run) {
+  if (config.data.validation.empty()) return {};
+  auto manifests = std::make_shared<std::vector<Manifest>>();
+  for (const std::string& path : config.data.validation) manifests->emplace_back(path);
+  const EvalProtocol protocol = protocol_of(config.eval, config.model.version);
+  return [=](const DepthAnything& trained) {
+    const NoGrad no_grad;
+    DepthAnything model = trained;
+    prepare_for_inference(model, DType::f32);
+    std::vector<DepthMetrics> disparity, depth;
+    std::vector<Panel> panels;
+    for (const Manifest& manifest : *manifests)
+      for (int64_t i = 0; i < manifest.size(); ++i) {
+        if (config.eval.images > 0 && int64_t(depth.size()) == config.eval.images) break;
+        const ManifestEntry entry = manifest.entry(i);
+        check(entry.labeled(), manifest.path().string(), ": ", entry.image,
+              " has no depth, but data.validation is for labeled images");
+        const Image8 photo = load_image(manifest.files(), entry);
+        const FloatMap depth_m = true_depth(manifest.files(), entry);
+        const FloatMap prediction = predict(model, photo, config.data.size);
+        const Comparison comparison = compare(prediction, kind, depth_m, protocol);
+        disparity.push_back(comparison.disparity);
+        depth.push_back(comparison.depth);
+        if (int64_t(panels.size()) < config.eval.panels)
+          panels.push_back(
+              panel_of(entry.image, photo, prediction, depth_m, kind, protocol, comparison));
+      }
+    write_panels(RunFolder{run}.panels(), panels);
+    Evaluation evaluation;
+    const auto add = [&](const char* space, const DepthMetrics& metrics) {
+      visit_metrics(metrics, [&](const char* name, double value) {
+        evaluation.values.emplace_back(std::string("eval/") + space + "/" + name, value);
+      });
+      evaluation.score = metrics.delta1;
+    };
+    if (kind == DepthKind::relative) {
+      add("depth", mean_of(depth));
+      add("disparity", mean_of(disparity));
+    } else {
+      add("depth", mean_of(depth));
+    }
+    evaluation.values.emplace_back("eval/images", double(depth.size()));
+    return evaluation;
+  };
+}
+
+}  // namespace fathom

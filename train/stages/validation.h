@@ -1,0 +1,18 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+
+#include "train/stages/loop.h"
+
+namespace fathom {
+
+/// What a run does when it evaluates: compares the model with the labels of data.validation as the
+/// eval section says, writes panels (train/panels.h) into the run's folder, and judges by delta1,
+/// of disparity for relative models and of depth for metric ones. Empty without a validation set.
+/// Labels whose unit is not known are compared in theirs.
+std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig& config,
+                                                              DepthKind kind,
+                                                              const std::filesystem::path& run);
+
+}  // namespace fathom
