@@ -68,7 +68,8 @@ TrainConfig scene_config(const fs::path& folder, int size) {
     "schedule": {"kind": "cosine"},
     "eval": {"max_depth_m": 20, "panels": 2},
     "logging": {"every_steps": 2},
-    "checkpoint": {"every_steps": 2, "keep": 2}
+    "checkpoint": {"every_steps": 2, "keep": 2},
+    "data": {"queue_mib": 8}
   })",
                                     "scene_config");
   config.data.size = size;
