@@ -115,7 +115,7 @@ std::vector<double> round_ticks(double low, double high, int count) {
   std::vector<double> ticks;
   // By whole multiples: adding the step up would drift away from round numbers.
   for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i)
-    ticks.push_back(i * step);
+    ticks.push_back(i * step + 0.0);  // + 0.0: no "-0"
   return ticks;
 }
 
