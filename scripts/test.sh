@@ -95,6 +95,7 @@ if [ $sanitizers -eq 1 ]; then
     case $fuzzer in
       fathom_fuzz_image) seed_folder=tests/data/pictures ;;
       fathom_fuzz_checkpoint) seed_folder=tests/data/weights ;;
+      fathom_fuzz_dataset) seed_folder=tests/data/maps ;;
       *) echo "$fuzzer: scripts/test.sh does not know its seeds"; failed=$((failed + 1)); continue ;;
     esac
     mapfile -t seeds < <(find "$seed_folder" -type f | sort)

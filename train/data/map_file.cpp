@@ -34,7 +34,7 @@ FloatMap read_map(Bytes file, std::string_view name, std::string_view key,
                   const ImageOptions& options) {
   if (starts_with(file, "Pf") || starts_with(file, "PF")) return read_pfm(file, name);
   if (starts_with(file, "\x93NUMPY")) return read_npy(file, name);
-  if (starts_with(file, "PK")) return read_npz(file, name, key);
+  if (starts_with(file, "PK")) return read_npz(file, name, key, options.max_pixels);
   if (starts_with(file, kDptTag)) return naming(name, [&] { return read_dpt(file); });
   if (is_exr(file)) return read_exr(file, name, key, options.max_pixels);
   if (is_hdf5(file)) return read_hdf5(file, name, key, options.max_pixels);

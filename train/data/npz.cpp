@@ -30,13 +30,17 @@ static const ZipDirectory::Record& chosen(const ZipDirectory& zip, std::string_v
   return *record;
 }
 
-FloatMap read_npz(Bytes file, std::string_view name, std::string_view key) {
+FloatMap read_npz(Bytes file, std::string_view name, std::string_view key, int64_t max_values) {
   const ZipDirectory zip(file, std::string(name));
   const auto& record = naming(name, [&]() -> decltype(auto) { return chosen(zip, key); });
   const std::string array = std::string(name) + ": " + shown(record.name);
   constexpr uint16_t kDeflated = 8;
   if (record.method != kDeflated) return read_npy(zip.read(record), array);
   const std::vector<std::byte> plain = naming(array, [&] {
+    // Doubles and their header: a small file must not ask for more memory than a map can need.
+    constexpr uint64_t kHeader = 1 << 16;
+    check(record.size <= 8 * uint64_t(max_values) + kHeader, record.size,
+          " bytes; a map of at most ", max_values, " values is read");
     std::vector<std::byte> bytes = inflate_raw(zip.compressed(record), size_t(record.size));
     check(crc32_of(bytes) == record.crc32, "wrong checksum; the file is damaged: copy it again");
     return bytes;

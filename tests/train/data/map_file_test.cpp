@@ -78,6 +78,15 @@ TEST_CASE("map file: a damaged NPZ is refused wherever the damage is") {
   }
 }
 
+TEST_CASE("map file: a small NPZ cannot ask for more memory than a map needs") {
+  if (!built_with("zlib: yes")) return;
+  std::string bomb = read_text(std::filesystem::path(FATHOM_TEST_DATA) / "maps/map_deflated.npz");
+  const size_t record = bomb.find("PK\x01\x02");  // the directory's first: depth.npy, 268 bytes
+  bomb.replace(record + 24, 4, std::string("\xff\xff\x02\0", 4));
+  CHECK_THROWS_WITH(parse(bomb, {}, {.max_pixels = 1000}),
+                    Catch::Contains("196607 bytes; a map of at most 1000 values is read"));
+}
+
 TEST_CASE("map file: OpenEXR") {
   if (!built_with("exr: OpenEXRCore")) {
     CHECK_THROWS_WITH(parse("\x76\x2f\x31\x01"), Catch::Contains("install libopenexr-dev"));
