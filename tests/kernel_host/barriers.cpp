@@ -1,5 +1,6 @@
 // Barriers of a block, and waiting for other threads.
 #include <algorithm>
+#include <bit>
 
 #include "tests/kernel_host/internal.h"
 
@@ -51,9 +52,9 @@ namespace fathom::gpu {
 
 using namespace host;
 
-// Counts the current thread; whether it was the last, for which those who wait have been made
-// ready.
-static bool arrive_at(int id, int threads, Site site) {
+// Counts so many threads of the current one's warp; whether they were the last, for which those who
+// wait have been made ready.
+static bool arrive_at(int id, int threads, unsigned count, Site site) {
   Worker& w = *worker;
   if (id < 1 || id > 15) fail("named barriers are 1 to 15");
   if (threads <= 0 || threads % 32 != 0) fail("a named barrier takes a multiple of 32 threads");
@@ -65,7 +66,8 @@ static bool arrive_at(int id, int threads, Site site) {
   for (std::size_t i = 0; i < b.clock.size(); ++i)
     b.clock[i] = std::max(b.clock[i], w.seen[own][i]);
   b.clock[own] = ++w.now;
-  if (++b.arrived < b.threads) return false;
+  b.arrived += count;
+  if (b.arrived < b.threads) return false;
   for (unsigned warp = 0; warp < 32; ++warp) {
     if (b.waiting[warp] == 0) continue;
     make_ready(w, warp, b.waiting[warp]);
@@ -85,13 +87,17 @@ void named_barrier(int id, int threads, host::Site site) {
   t.site = site;
   if (id >= 1 && id <= 15)
     w.named[static_cast<unsigned>(id)].waiting[t.id / 32] |= 1u << (t.id % 32);
-  arrive_at(id, threads, site);
+  arrive_at(id, threads, 1, site);
   suspend(w);
 }
 
+// A warp arrives as one: what a lane does after it is not ordered before the arrival of another.
 void named_barrier_arrive(int id, int threads, host::Site site) {
-  const InLayer in_layer;
-  arrive_at(id, threads, site);
+  const std::uint32_t live = worker->warps[worker->current->id / 32].live;
+  warp_operation(live, "named_barrier_arrive", nullptr, site, 0,
+                 [&](Worker&, Thread*, std::uint32_t lanes) {
+                   arrive_at(id, threads, unsigned(std::popcount(lanes)), site);
+                 });
 }
 
 }  // namespace fathom::gpu

@@ -36,6 +36,8 @@ TEST_CASE("plan: the shipped configurations can be planned without their data") 
     TrainConfig config = read_config(entry.path());
     ++files;
     if (name == "tiny.json") continue;  // has no data of its own
+    model_config(config);               // the size is one that exists
+    config.model.size = "S";            // but gigabytes of weights are not made here
     const StageName stage = name.find("student") != std::string::npos   ? StageName::student
                             : name.find("teacher") != std::string::npos ? StageName::teacher
                                                                         : StageName::metric;
