@@ -1,39 +1,72 @@
 #!/usr/bin/env bash
-# From a fresh clone to depth maps: installs packages, builds, and runs the engine on photos.
+# From a fresh clone to a trained model: installs packages, builds, renders a synthetic world, trains
+# a teacher on its labeled part, labels the other part, trains students on both, evaluates all of
+# them on scenes that look different, and writes a report. Minutes on two CPU cores, no download.
 #
-#   scripts/demo.sh                       weights that are a function of their names: shows that the
-#                                         whole path works and equals the reference, not a good depth
+#   scripts/demo.sh                       the whole training system, small
 #   WEIGHTS=depth_anything_v2_vits.pth scripts/demo.sh [PHOTO...]
-#                                         a real checkpoint: real depth maps
+#                                         depth maps of photos from a real checkpoint instead
 #
-# Results go to out/demo. Environment: WEIGHTS, OUT, FATHOM_THREADS.
+# Results go to out/demo. Environment: WEIGHTS, OUT, FATHOM_THREADS; SEED, and for a quicker look
+# IMAGES (rendered images a set, 2000) and STEPS (of every training, 300).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install_packages.sh
 build=build/release
-cmake --preset release >/dev/null
-cmake --build --preset release --target fathom fathom_tools | tail -n 1
-
+cmake --preset release "-DFATHOM_CUDA_ARCHS=80;90a" >/dev/null
+cmake --build --preset release --target fathom | tail -n 1
+fathom=$build/fathom
 out=${OUT:-out/demo}
 mkdir -p "$out"
-photos=("$@")
-[ ${#photos[@]} -gt 0 ] || photos=(tests/data/photos)
 
-weights=${WEIGHTS:-}
-if [ -z "$weights" ]; then
-  echo "== no WEIGHTS given: making checkpoints with reproducible weights"
-  made=$out/depth_anything_v2_vits_hash.safetensors
-  $build/fathom_tools hash-checkpoint --version 2 --size s --out "$made"
-  weights=$out/depth_anything_v2_vits_hash_hf.safetensors
-  $build/fathom convert "$made" "$weights" --names hf
-  echo "== comparing with the reference implementation"
-  $build/fathom_tools golden --weights "$weights"
+if [ -n "${WEIGHTS:-}" ]; then
+  photos=("$@")
+  [ ${#photos[@]} -gt 0 ] || photos=(tests/data/photos)
+  $fathom info "$WEIGHTS"
+  $fathom infer --weights "$WEIGHTS" --out "$out/depth" --format png16,npy,color,side "${photos[@]}"
+  echo "== done: $out/depth"
+  exit
 fi
 
-echo "== the checkpoint"
-$build/fathom info "$weights"
-echo "== depth maps"
-$build/fathom infer --weights "$weights" --out "$out/depth" --format png16,npy,color,side \
-  --json "${photos[@]}"
-echo "== done: $out/depth"
+seed=${SEED:-1} images=${IMAGES:-2000} steps=${STEPS:-300}
+start=$SECONDS
+say() { echo "== $((SECONDS - start)) s: $*"; }
+
+say "rendering: labeled scenes, unlabeled ones that look different, and scenes to evaluate on"
+# Every set has its own scenes; the seed of the world is the same.
+$fathom synth --out "$out/world/labeled" --count "$images" --domain labeled --seed "$seed" --quiet
+$fathom synth --out "$out/world/unlabeled" --count "$images" --domain real --seed "$seed" \
+  --first 1000000 --quiet
+$fathom synth --out "$out/world/eval" --count 200 --domain real --seed "$seed" --first 2000000 --quiet
+
+config=train/configs/tiny.json
+common=(--quiet --set "seed=$seed" --set "data.labeled=$out/world/labeled/manifest.jsonl"
+  --set "data.unlabeled=$out/world/unlabeled/unlabeled.jsonl"
+  --set "data.validation=$out/world/eval/manifest.jsonl"
+  --set "label.weights=$out/teacher/model.safetensors" --set "label.out=$out/labels")
+rm -rf "$out"/{teacher,labels,student_plain,student_perturbed,student_aligned}
+
+say "teacher: $steps steps on labeled scenes"
+$fathom train teacher $config --out "$out/teacher" "${common[@]}" --set "teacher.steps=$steps"
+say "pseudo-labels of the unlabeled scenes"
+$fathom label $config "${common[@]}"
+student() {  # name, settings
+  local name=$1
+  shift
+  say "student $name: $steps steps on labels and pseudo-labels"
+  $fathom train student $config --out "$out/student_$name" "${common[@]}" \
+    --set "student.steps=$steps" "$@"
+}
+student plain --set student.perturb=false --set student.align_weight=0
+student perturbed --set student.align_weight=0
+student aligned --set "model.encoder=$out/teacher/model.safetensors"
+
+say "evaluation on 200 scenes of the other look that no model has seen (disparity space, least squares)"
+printf '%-34s %8s %8s\n' model AbsRel delta1
+for name in teacher student_plain student_perturbed student_aligned; do
+  $fathom eval --weights "$out/$name/model.safetensors" --manifest "$out/world/eval/manifest.jsonl" \
+    --out "$out/$name/eval" --json >"$out/$name/eval.json"
+done
+$fathom report "$out/student_aligned" --out "$out/report.html"
+say "done: $out/report.html"
