@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "core/elements.h"
-#include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/conv3x3.h"
+#include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/linear.h"
