@@ -109,6 +109,12 @@ int main(int argc, char** argv) {
   }
   const int64_t side = argc > 2 ? std::atoll(argv[2]) : 518;
   const int64_t workers = argc > 3 ? std::atoll(argv[3]) : 1;
-  fathom::profile(fathom::Manifest(argv[1]), side);
-  for (const bool perturbed : {false, true}) fathom::run_loader(argv[1], side, workers, perturbed);
+  try {
+    fathom::profile(fathom::Manifest(argv[1]), side);
+    for (const bool perturbed : {false, true})
+      fathom::run_loader(argv[1], side, workers, perturbed);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "fathom_loader_bench: %s\n", error.what());
+    return 1;
+  }
 }

@@ -123,16 +123,25 @@ static FloatMap plane_depth(const FloatMap& distance, double focal_px) {
   return z;
 }
 
-// Relative maps have no scale, so the unit cancels; in double, as 1 / 1e-45 is not a float.
+// Relative maps have no scale, so the unit cancels: the nearest valid pixel over this one, rounded
+// once. Loops without branches, as a label has more pixels than the crop that is made of it.
 static void fill_inverse_depth(const FloatMap& stored, LabelKind kind, DepthMap& map) {
-  double largest = 0;
-  const auto inverse = [&](size_t i) {
-    return kind == LabelKind::depth ? 1 / double(stored.values[i]) : double(stored.values[i]);
-  };
-  for (size_t i = 0; i < map.mask.size(); ++i)
-    if (map.mask[i] == kValid) largest = std::max(largest, inverse(i));
-  for (size_t i = 0; i < map.mask.size(); ++i)
-    if (map.mask[i] == kValid && largest > 0) map.values[i] = float(inverse(i) / largest);
+  const size_t count = map.mask.size();
+  const float* const from = stored.values.data();
+  const uint8_t* const mask = map.mask.data();
+  float* const to = map.values.data();
+  if (kind == LabelKind::depth) {
+    float nearest = std::numeric_limits<float>::max();
+    for (size_t i = 0; i < count; ++i)
+      nearest = mask[i] == kValid && from[i] < nearest ? from[i] : nearest;
+    for (size_t i = 0; i < count; ++i) to[i] = mask[i] == kValid ? nearest / from[i] : 0;
+  } else {
+    float largest = 0;
+    for (size_t i = 0; i < count; ++i)
+      largest = mask[i] == kValid && from[i] > largest ? from[i] : largest;
+    if (largest == 0) return;
+    for (size_t i = 0; i < count; ++i) to[i] = mask[i] == kValid ? from[i] / largest : 0;
+  }
 }
 
 static void fill_metres(const FloatMap& stored, const LabelFormat& format, DepthMap& map) {
