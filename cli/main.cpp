@@ -25,6 +25,7 @@ static int run(int argc, char** argv) {
   add_train(program, action);
   add_label(program, action);
   add_report(program, action);
+  add_synth(program, action);
   add_bench(program, action);
   try {
     program.parse(argc, argv);

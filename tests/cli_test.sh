@@ -435,6 +435,36 @@ wrong_training_is_refused() {
   refused 1 'label.weights is empty' try label data/config.json
 }
 
+scenes_are_rendered() {
+  succeeds try synth --help
+  for option in out count size domain seed first split threads quiet; do says out "--$option"; done
+  succeeds try synth --out a --count 5 --size 40x24 --seed 3 --first 2 --split val
+  says out '5 scenes; a/manifest.jsonl'
+  [ "$(ls a/rgb)" = "$(printf '%08d.png\n' 2 3 4 5 6)" ] || fail "not the photos 2 to 6"
+  [ "$(ls a/depth)" = "$(ls a/rgb)" ] || fail "not a depth map for every photo"
+  [ "$(grep -c '"split":"val"' a/manifest.jsonl)" = 5 ] || fail "not 5 lines of the split"
+  ! grep -q depth a/unlabeled.jsonl || fail "unlabeled photos have depth"
+  succeeds try synth --out b --count 2 --size 40x24 --seed 3 --first 5 --threads 1 --quiet
+  [ ! -s out ] && [ ! -s err ] || fail "not quiet"
+  cmp a/rgb/00000005.png b/rgb/00000005.png || fail "another scene 5"
+  succeeds try synth --out c --count 2 --size 40x24 --seed 3 --first 5 --domain real --quiet
+  ! cmp -s b/rgb/00000005.png c/rgb/00000005.png || fail "the domains look the same"
+  nothing_half_written
+  refused 1 'a/manifest.jsonl exists already' try synth --out a --count 1
+  refused 1 'cannot create the folder' try synth --out a/manifest.jsonl/x --count 1
+  refused 2 '--count' try synth --out d
+  refused 2 '--out' try synth --count 1
+  for count in 0 -1 x; do refused 2 '--count' try synth --out d --count "$count"; done
+  for size in 0x98 98 98x 98x98x3 -5x20 5000x98 x; do
+    refused 2 '--size' try synth --out d --count 1 --size "$size"
+  done
+  refused 2 'labelled' try synth --out d --count 1 --domain labelled
+  refused 2 '--seed' try synth --out d --count 1 --seed -1
+  refused 2 '--first' try synth --out d --count 1 --first -1
+  refused 2 '--split' try synth --out d --count 1 --split ''
+  [ ! -e d ] || fail "files were written"
+}
+
 a_signal_ends_training_with_a_checkpoint() {
   "$tools" scenes --out data --count 4
   "$program" train teacher data/config.json --quiet --out run --set teacher.steps=100000 \
@@ -472,7 +502,7 @@ if "$program" --version | grep -qx 'png: read only'; then
     photos_come_from_folders_patterns_and_lists instruction_sets_agree
     a_signal_ends_a_run_between_two_photos jpeg_photos_are_read_upright a_run_from_labels_to_a_report
     wrong_training_is_refused a_signal_ends_training_with_a_checkpoint
-    killed_training_ends_with_the_same_weights'
+    killed_training_ends_with_the_same_weights scenes_are_rendered'
 fi
 passed=0 failed=0
 for name in "${cases[@]}"; do
