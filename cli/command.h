@@ -16,6 +16,7 @@ void add_convert(CLI::App& program, Action& action);
 void add_train(CLI::App& program, Action& action);
 void add_label(CLI::App& program, Action& action);
 void add_report(CLI::App& program, Action& action);
+void add_eval(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);  // in bench/
 
 }  // namespace fathom::cli
