@@ -17,6 +17,7 @@ void add_train(CLI::App& program, Action& action);
 void add_label(CLI::App& program, Action& action);
 void add_report(CLI::App& program, Action& action);
 void add_synth(CLI::App& program, Action& action);
+void add_eval(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);  // in bench/
 
 }  // namespace fathom::cli

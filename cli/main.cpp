@@ -24,6 +24,7 @@ static int run(int argc, char** argv) {
   add_convert(program, action);
   add_train(program, action);
   add_label(program, action);
+  add_eval(program, action);
   add_report(program, action);
   add_synth(program, action);
   add_bench(program, action);

@@ -65,18 +65,22 @@ AffineFit fit(Alignment alignment, std::span<const double> prediction,
 
 }  // namespace
 
-Comparison compare(const MapView& prediction, DepthKind kind, const MapView& truth,
-                   const EvalProtocol& protocol) {
-  check_map("compare", prediction);
-  check_map("compare", truth);
+void check_protocol(DepthKind kind, const EvalProtocol& protocol) {
   check(kind != DepthKind::unknown, "compare: say whether predictions are relative or metric");
   check(protocol.min_depth_m >= 0 && protocol.max_depth_m > protocol.min_depth_m,
         "evaluation: depth limits must be 0 <= min < max, but are ", protocol.min_depth_m, " and ",
         protocol.max_depth_m);
-  const bool metric = kind == DepthKind::metric;
-  check(metric || protocol.alignment != Alignment::least_squares_depth,
+  check(kind == DepthKind::metric || protocol.alignment != Alignment::least_squares_depth,
         "evaluation: alignment in depth needs predictions of depth, but these are of disparity; "
         "use --align disparity");
+}
+
+Comparison compare(const MapView& prediction, DepthKind kind, const MapView& truth,
+                   const EvalProtocol& protocol) {
+  check_map("compare", prediction);
+  check_map("compare", truth);
+  check_protocol(kind, protocol);
+  const bool metric = kind == DepthKind::metric;
   FloatMap resized;
   MapView matched = prediction;
   if (prediction.height != truth.height || prediction.width != truth.width)

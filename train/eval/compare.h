@@ -15,6 +15,9 @@ struct Comparison {
   DepthMetrics depth;      // mode B: metrics on depth
 };
 
+/// Throws Error where predictions of that kind cannot be compared so at all.
+void check_protocol(DepthKind kind, const EvalProtocol& protocol);
+
 /// Compares a prediction with the true depth.
 ///
 /// prediction: relative (inverse depth, any scale and shift) or metric (metres); resized to the

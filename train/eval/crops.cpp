@@ -63,4 +63,26 @@ CropBox kb_crop_box(ImageSize size) {
   return {top, left, top + kHeight, left + kWidth};
 }
 
+// The rows of a box; `channels` values a pixel.
+template <class Values>
+static void copy_box(const Values& from, int64_t width, int64_t channels, const CropBox& box,
+                     auto& to) {
+  for (int64_t y = box.top; y < box.bottom; ++y) {
+    const auto row = from.begin() + y * width * channels;
+    to.insert(to.end(), row + box.left * channels, row + box.right * channels);
+  }
+}
+
+FloatMap cropped(const MapView& map, const CropBox& box) {
+  FloatMap part{box.height(), box.width(), {}};
+  copy_box(map.values, map.width, 1, box, part.values);
+  return part;
+}
+
+Image8 cropped(const Image8& photo, const CropBox& box) {
+  Image8 part{.height = int(box.height()), .width = int(box.width()), .channels = photo.channels};
+  copy_box(photo.pixels, photo.width, photo.channels, box, part.pixels);
+  return part;
+}
+
 }  // namespace fathom

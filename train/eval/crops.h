@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/float_map.h"
 #include "core/image.h"
 
 namespace fathom {
@@ -33,5 +34,9 @@ CropBox crop_box(EvalCrop crop, ImageSize size);
 /// KITTI's benchmark crop, applied to image and truth before anything else: the lowest 352 rows and
 /// the middle 1216 columns. Throws Error for a smaller image.
 CropBox kb_crop_box(ImageSize size);
+
+/// The pixels of a box, which lies within the map or photo.
+FloatMap cropped(const MapView& map, const CropBox& box);
+Image8 cropped(const Image8& photo, const CropBox& box);
 
 }  // namespace fathom

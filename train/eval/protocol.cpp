@@ -42,7 +42,7 @@ void apply_dataset_protocol(const std::string& dataset, EvalProtocol& protocol) 
   fail("evaluation protocol '", dataset, "' is not known: expected ", known);
 }
 
-static const char* name_of(MapResize resize) {
+std::string name_of(MapResize resize) {
   switch (resize) {
     case MapResize::bilinear: return "bilinear, pixel areas";
     case MapResize::bilinear_corners: return "bilinear, corners";

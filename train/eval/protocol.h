@@ -27,6 +27,8 @@ struct EvalProtocol {
 /// Source: LiheYoung/Depth-Anything, metric_depth/zoedepth/utils/config.py.
 void apply_dataset_protocol(const std::string& dataset, EvalProtocol& protocol);
 
+std::string name_of(MapResize resize);
+
 /// "align disparity, depth 0.001..80 m, crop garg after KB crop, resize bilinear (corners)".
 std::string describe(const EvalProtocol& protocol);
 

@@ -5,37 +5,12 @@
 #include <cstdio>
 
 #include "core/autograd.h"
-#include "models/preprocess.h"
 #include "train/data/sample.h"
-#include "train/eval/compare.h"
+#include "train/eval/evaluate.h"
 #include "train/panels.h"
 
 namespace fathom {
 namespace {
-
-// Depth in metres, or the inverse of a relative disparity.
-FloatMap true_depth(const FileStore& files, const ManifestEntry& entry) {
-  const bool relative = entry.format.unit_m == 0;
-  DepthMap map =
-      load_depth(files, entry, relative ? DepthTarget::inverse_depth : DepthTarget::metres);
-  for (size_t i = 0; i < map.values.size(); ++i) {
-    float& value = map.values[i];
-    if (!map.mask[i] || !(value > 0))
-      value = 0;
-    else if (relative)
-      value = 1 / value;
-  }
-  return {map.height, map.width, std::move(map.values)};
-}
-
-FloatMap predict(const DepthAnything& model, const Image8& photo, int64_t size) {
-  const ImageSize network = input_size({photo.height, photo.width}, int(size));
-  Tensor image = empty({1, network.height, network.width, 3});
-  preprocess(photo, network, std::span(image.data<float>(), size_t(image.numel())));
-  const Tensor map = model(image);
-  const float* const values = map.data<float>();
-  return {network.height, network.width, {values, values + map.numel()}};
-}
 
 // Prediction and truth as disparities of one scale and size.
 Panel panel_of(const std::string& name, const Image8& photo, const FloatMap& prediction,
@@ -59,6 +34,8 @@ Panel panel_of(const std::string& name, const Image8& photo, const FloatMap& pre
   return panel;
 }
 
+}  // namespace
+
 EvalProtocol protocol_of(const EvalSection& section, int64_t version) {
   return {.alignment = alignment_of(section.alignment),
           .min_depth_m = section.min_depth_m,
@@ -66,8 +43,6 @@ EvalProtocol protocol_of(const EvalSection& section, int64_t version) {
           .crop = crop_of(section.crop),
           .resize = version == 1 ? MapResize::bilinear : MapResize::bilinear_corners};
 }
-
-}  // namespace
 
 std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig& config,
                                                               DepthKind kind,
@@ -90,7 +65,7 @@ std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig&
               " has no depth, but data.validation is for labeled images");
         const Image8 photo = load_image(manifest.files(), entry);
         const FloatMap depth_m = true_depth(manifest.files(), entry);
-        const FloatMap prediction = predict(model, photo, config.data.size);
+        const FloatMap prediction = predict_map(model, photo, config.data.size);
         const Comparison comparison = compare(prediction, kind, depth_m, protocol);
         disparity.push_back(comparison.disparity);
         depth.push_back(comparison.depth);

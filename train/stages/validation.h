@@ -3,9 +3,13 @@
 #include <filesystem>
 #include <functional>
 
+#include "train/eval/protocol.h"
 #include "train/stages/loop.h"
 
 namespace fathom {
+
+/// What the eval section says, for a model of that version, which decides how maps are resized.
+EvalProtocol protocol_of(const EvalSection& section, int64_t version);
 
 /// What a run does when it evaluates: compares the model with the labels of data.validation as the
 /// eval section says, writes panels (train/panels.h) into the run's folder, and judges by delta1,
