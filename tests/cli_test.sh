@@ -82,7 +82,7 @@ bench_rows_can_be_listed_measured_compared_and_drawn() {
 
 help_mentions_every_option() {
   succeeds try --help
-  for word in infer info convert train label report bench --version; do says out "$word"; done
+  for word in infer info convert train label eval report bench --version; do says out "$word"; done
   succeeds try infer --help
   for option in --weights --out --format --device --dtype --size --resize-rule --batch --max-pixels \
       --memory-limit --colormap --threads --json --quiet --model-version --kind --max-depth; do
@@ -415,6 +415,36 @@ a_run_from_labels_to_a_report() {
   nothing_half_written
 }
 
+models_and_maps_are_compared_with_the_truth() {
+  local pairs=$data/pairs/manifest.jsonl
+  "$tools" scenes --out data --count 2
+  succeeds try train teacher data/config.json --quiet --out run --set data.validation='[]'
+  succeeds try eval --weights run/model.safetensors --manifest "$pairs" --size 56 --cap 80 --out result
+  says out 'protocol: align disparity, depth 0.001..80 m, crop none, resize bilinear, pixel areas'
+  says out '6 of 6 images compared'
+  grep -qE '^delta1 +0\.[0-9]{4} +0\.[0-9]{4}$' out || fail "no line of delta1"
+  says result/result.json '"xxh3_128"'
+  [ "$(wc -l <result/per_image.csv)" -eq 7 ] || fail "not a line an image"
+  succeeds try eval data/config.json --weights run/model.safetensors --set eval.alignment=median --json
+  says out '"align": "median"'
+  # Maps that `infer` wrote are compared like the model's own.
+  succeeds try infer --weights run/model.safetensors --size 56 --format npy --quiet --out maps \
+    "$data"/pairs/{desk,shelf,street_1}.png
+  succeeds try eval --predictions maps --manifest "$pairs" --cap 80
+  says out '3 of 6 images compared; 3 skipped: 3 no_prediction'
+  says err 'office.png'
+  # The truth itself, in millimetres and in 1/256 m, up to scale.
+  succeeds try eval --predictions "$data/pairs" --kind metric --align median --manifest "$pairs"
+  grep -qE '^delta1 +1\.0000 +1\.0000$' out || fail "the truth is not perfect"
+  refused 1 '--weights FILE' try eval --manifest "$pairs"
+  refused 1 '--manifest FILE' try eval --weights run/model.safetensors
+  refused 1 'maps/none' try eval --predictions maps/none --manifest "$pairs"
+  refused 1 'none of 6 images' try eval --predictions data --manifest "$pairs" --quiet
+  refused 1 '--align disparity' try eval --predictions maps --manifest "$pairs" --align depth
+  refused 2 '--align' try eval --predictions maps --manifest "$pairs" --align both
+  nothing_half_written
+}
+
 wrong_training_is_refused() {
   "$tools" scenes --out data --count 4
   refused 2 'config' try train teacher
@@ -501,7 +531,7 @@ if "$program" --version | grep -qx 'png: read only'; then
     outputs_that_cannot_be_written_are_refused wrong_weights_are_refused wrong_command_lines_are_refused
     photos_come_from_folders_patterns_and_lists instruction_sets_agree
     a_signal_ends_a_run_between_two_photos jpeg_photos_are_read_upright a_run_from_labels_to_a_report
-    wrong_training_is_refused a_signal_ends_training_with_a_checkpoint
+    wrong_training_is_refused a_signal_ends_training_with_a_checkpoint models_and_maps_are_compared_with_the_truth
     killed_training_ends_with_the_same_weights scenes_are_rendered'
 fi
 passed=0 failed=0

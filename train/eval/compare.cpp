@@ -46,6 +46,15 @@ Limits limits_of(const EvalProtocol& protocol, std::span<const double> truth_m) 
   return limits;
 }
 
+// Before an alignment, depth may be in any unit: the limits are what it holds itself.
+Limits own_range(std::span<const double> depth, Limits limits) {
+  double nearest = std::numeric_limits<double>::infinity(), farthest = 0;
+  for (const double z : depth)
+    if (std::isfinite(z) && z > 0) nearest = std::min(nearest, z), farthest = std::max(farthest, z);
+  if (farthest > 0) limits.near_m = nearest, limits.far_m = farthest;
+  return limits;
+}
+
 std::vector<double> inverse_of(std::span<const double> values) {
   std::vector<double> inverses;
   for (const double value : values) inverses.push_back(1 / value);
@@ -95,9 +104,11 @@ Comparison compare(const MapView& prediction, DepthKind kind, const MapView& tru
 
   // Predictions become finite, and move to the space of the alignment.
   const bool in_disparity = !metric || protocol.alignment == Alignment::least_squares_disparity;
+  const Limits range =
+      protocol.alignment == Alignment::none ? limits : own_range(samples.prediction, limits);
   for (double& p : samples.prediction) {
     if (metric) {
-      p = std::isnan(p) ? limits.near_m : std::clamp(p, limits.near_m, limits.far_m);
+      p = std::isnan(p) ? range.near_m : std::clamp(p, range.near_m, range.far_m);
       if (in_disparity) p = 1 / p;
     } else if (!std::isfinite(p)) {
       p = p > 0 ? 1 / limits.near_m : 0;

@@ -22,7 +22,7 @@ fs::path stem_of(const std::string& image) {
 
 // Where the map of a stem lies; empty if nowhere.
 fs::path find_map(const fs::path& base) {
-  for (const char* ending : {".npy", ".pfm", ".png", "_depth.png"}) {
+  for (const char* ending : {".npy", ".pfm", "_depth.png", ".png"}) {
     fs::path path = base;
     path += ending;
     if (fs::is_regular_file(path)) return path;
@@ -65,7 +65,7 @@ Predictor folder_predictor(const fs::path& folder, DepthKind kind, double scale,
     fs::path path = find_map(base);
     if (path.empty()) path = find_map(base = folder / stem_of(entry.image).filename());
     check(!path.empty(), entry.image, ": ", folder.string(), " has no ",
-          stem_of(entry.image).filename().string(), ".npy, .pfm, .png or _depth.png");
+          stem_of(entry.image).filename().string(), ".npy, .pfm, _depth.png or .png");
     const auto& owner = taken->try_emplace(path, entry.image).first->second;
     check(owner == entry.image, entry.image, ": ", path.string(), " is the map of ", owner,
           " already; keep the manifest's folders in the folder of predictions");

@@ -30,4 +30,23 @@ TEST_CASE("crops: names go both ways, others are refused") {
   CHECK_THROWS_WITH(crop_of("eigen"), Catch::Contains("'eigen'"));
 }
 
+TEST_CASE("crops: the pixels of a box are those of its rows and columns") {
+  FloatMap map{4, 5, {}};
+  Image8 photo{.height = 4, .width = 5};
+  for (int i = 0; i < 20; ++i) {
+    map.values.push_back(float(i));
+    for (int c = 0; c < 3; ++c) photo.pixels.push_back(uint8_t(10 * i + c));
+  }
+  const CropBox box{.top = 1, .left = 3, .bottom = 3, .right = 5};
+  const FloatMap part = cropped(map, box);
+  CHECK(part.height == 2);
+  CHECK(part.width == 2);
+  CHECK(part.values == std::vector<float>{8, 9, 13, 14});
+  const Image8 picture = cropped(photo, box);
+  CHECK(picture.height == 2);
+  CHECK(picture.width == 2);
+  CHECK(picture.pixels ==
+        std::vector<uint8_t>{80, 81, 82, 90, 91, 92, 130, 131, 132, 140, 141, 142});
+}
+
 }  // namespace fathom
