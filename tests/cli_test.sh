@@ -82,7 +82,7 @@ bench_rows_can_be_listed_measured_compared_and_drawn() {
 
 help_mentions_every_option() {
   succeeds try --help
-  for word in infer info convert train label eval report bench --version; do says out "$word"; done
+  for word in infer info convert train label eval synth report bench --version; do says out "$word"; done
   succeeds try infer --help
   for option in --weights --out --format --device --dtype --size --resize-rule --batch --max-pixels \
       --memory-limit --colormap --threads --json --quiet --model-version --kind --max-depth; do
