@@ -67,46 +67,58 @@ static bool run(PngWriter& writer, const PngFormat& format, const uint8_t* pixel
   return true;
 }
 
-static void write(const std::filesystem::path& path, const PngFormat& format,
-                  const uint8_t* pixels) {
+static std::vector<std::byte> encode(std::string_view name, const PngFormat& format,
+                                     const uint8_t* pixels) {
   PngWriter writer;
   writer.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &writer, on_error,
                                        [](png_structp, png_const_charp) {});
   if (writer.png != nullptr) writer.info = png_create_info_struct(writer.png);
-  check(writer.info != nullptr, path.string(), ": cannot start libpng");
-  check(run(writer, format, pixels), path.string(), ": cannot encode PNG: ", writer.message);
-  AtomicFile file(path);
-  file.write(writer.bytes);
-  file.commit();
+  check(writer.info != nullptr, name, ": cannot start libpng");
+  check(run(writer, format, pixels), name, ": cannot encode PNG: ", writer.message);
+  return std::move(writer.bytes);
 }
 
 #else
 
 bool can_write_png() { return false; }
 
-static void write(const std::filesystem::path& path, const PngFormat&, const uint8_t*) {
-  fail(path.string(),
+static std::vector<std::byte> encode(std::string_view name, const PngFormat&, const uint8_t*) {
+  fail(name,
        ": this build has no libpng; install libpng-dev and build again, or write "
        "another format");
 }
 
 #endif
 
-void write_png(const std::filesystem::path& path, const Image8& image) {
+std::vector<std::byte> encode_png(const Image8& image, std::string_view name) {
   check(image.height > 0 && image.width > 0 && image.channels == 3 &&
             image.pixels.size() == size_t(image.height) * size_t(image.width) * 3,
         "write_png: an RGB picture of ", image.height, " x ", image.width, " has ",
         image.pixels.size(), " bytes");
-  write(path, {image.height, image.width, 8, size_t(image.width) * 3}, image.pixels.data());
+  return encode(name, {image.height, image.width, 8, size_t(image.width) * 3}, image.pixels.data());
 }
 
-void write_png(const std::filesystem::path& path, const Image16& image) {
+std::vector<std::byte> encode_png(const Image16& image, std::string_view name) {
   check(image.height > 0 && image.width > 0 &&
             image.pixels.size() == size_t(image.height) * size_t(image.width),
         "write_png: a map of ", image.height, " x ", image.width, " has ", image.pixels.size(),
         " values");
-  write(path, {image.height, image.width, 16, size_t(image.width) * 2},
-        reinterpret_cast<const uint8_t*>(image.pixels.data()));
+  return encode(name, {image.height, image.width, 16, size_t(image.width) * 2},
+                reinterpret_cast<const uint8_t*>(image.pixels.data()));
+}
+
+static void write(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+void write_png(const std::filesystem::path& path, const Image8& image) {
+  write(path, encode_png(image, path.string()));
+}
+
+void write_png(const std::filesystem::path& path, const Image16& image) {
+  write(path, encode_png(image, path.string()));
 }
 
 StoredScale full_range(const MapView& map) {

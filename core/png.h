@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 #include "core/float_map.h"
@@ -15,6 +16,9 @@ namespace fathom {
 void write_png(const std::filesystem::path& path, const Image8& image);
 void write_png(const std::filesystem::path& path, const Image16& image);
 bool can_write_png();
+/// The bytes of such a file; `name` is for messages.
+std::vector<std::byte> encode_png(const Image8& image, std::string_view name);
+std::vector<std::byte> encode_png(const Image16& image, std::string_view name);
 
 /// How integers stand for numbers: value = offset + scale * stored.
 struct StoredScale {

@@ -1,8 +1,15 @@
 #include "train/synth/dataset.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -22,13 +29,33 @@ std::string file_name(uint64_t index) {
   return name;
 }
 
+// Not synced: that would take ten times as long as the rendering. Nothing names the file before all
+// are synced at once, and the same command writes it again.
+void write_file(const fs::path& path, std::span<const std::byte> bytes) {
+  errno = 0;
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
+  file.close();
+  check(file.good(), path.string(), ": cannot write: ", std::strerror(errno));
+}
+
+void sync_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = descriptor >= 0 && ::syncfs(descriptor) == 0;
+  const int reason = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  check(synced, folder.string(), ": cannot sync to disk: ", std::strerror(reason));
+}
+
 void write_scene(const SceneSet& set, uint64_t index) {
   SynthImage scene = render_scene(set.scenes, index);
   const MapView depth{scene.height, scene.width, scene.depth_m};
+  const fs::path map = set.folder / "depth" / file_name(index),
+                 photo = set.folder / "rgb" / file_name(index);
   // Infinity becomes the largest integer, kStoredSky; kFarthestM is below it.
-  write_png(set.folder / "depth" / file_name(index), store(depth, {.scale = kStoredDepthM}).image);
-  write_png(set.folder / "rgb" / file_name(index),
-            {int(scene.height), int(scene.width), 3, std::move(scene.rgb)});
+  write_file(map, encode_png(store(depth, {.scale = kStoredDepthM}).image, map.string()));
+  const Image8 picture{int(scene.height), int(scene.width), 3, std::move(scene.rgb)};
+  write_file(photo, encode_png(picture, photo.string()));
 }
 
 const char* name_of(Domain domain) { return domain == Domain::real ? "synth-real" : "synth"; }
@@ -87,6 +114,7 @@ SceneSetReport write_scenes(const SceneSet& set, const SceneSetHooks& hooks) {
     if (hooks.on_progress) hooks.on_progress(report);
   }
   // A part of the set would pass for all of it: the manifests appear when it is complete.
+  sync_folder(set.folder);
   write_manifest(set, "unlabeled.jsonl", false);
   write_manifest(set, "manifest.jsonl", true);
   return report;

@@ -23,7 +23,7 @@ struct Surface {
   LocalPoint textured;  // where its pattern is looked up
 };
 
-// 1 / e^x to a few percent, of exact operations only.
+// Falls like 1 / e^x, of exact operations only.
 float fade(float x) { return 1 / (1 + x * (1 + x * (0.5f + x * (1.0f / 6)))); }
 
 class Renderer {
@@ -232,6 +232,12 @@ void through_lens(std::vector<Vec3>& light, int64_t height, int64_t width, const
     }
 }
 
+// In a low picture the world's pitch could leave nothing but sky; then the camera is level.
+void keep_ground_in_view(Camera& camera, int64_t height, int64_t width) {
+  const float half_height = camera.half_width * float(height) / float(std::max(height, width));
+  if (camera.pitch.s > 0.3f * half_height * camera.pitch.c) camera.pitch = {};
+}
+
 // The curve of a display, close to sRGB's; a square root is exact on every machine.
 uint8_t encoded(float linear) { return uint8_t(std::sqrt(unit_clamp(linear)) * 255 + 0.5f); }
 
@@ -256,7 +262,9 @@ SynthImage render(const World& world, int64_t height, int64_t width, uint64_t no
 }
 
 SynthImage render_scene(const SynthOptions& options, uint64_t index) {
-  const World world = make_world(options.domain, options.seed, index);
+  World world = make_world(options.domain, options.seed, index);
+  if (options.width > options.height)
+    keep_ground_in_view(world.camera, options.height, options.width);
   constexpr uint64_t kNoise = 0x6e6f697365;
   return render(world, options.height, options.width,
                 SceneRandom(options.seed ^ kNoise, index).key());

@@ -130,6 +130,15 @@ TEST_CASE("synth render: a scene is a function of seed, number, domain and size"
   CHECK(render_scene(options, 3).rgb == render_scene(options, 3).rgb);
 }
 
+TEST_CASE("synth render: low pictures show ground too") {
+  for (uint64_t i = 0; i < 150; ++i) {
+    const SynthImage image = render_scene({.height = 8, .width = 32, .seed = 12}, i);
+    int seen = 0;
+    for (const float depth : image.depth_m) seen += std::isfinite(depth);
+    CHECK(seen > 0);
+  }
+}
+
 struct DepthStatistics {
   double mean_log = 0, sky = 0;
 };
@@ -155,12 +164,13 @@ static DepthStatistics statistics(Domain domain, int scenes) {
 }
 
 TEST_CASE("synth render: both domains have the same statistics of depth") {
-  // A scene's mean of log depth varies by about 0.8 and its share of sky by about 0.25, so that the
-  // means of 400 scenes differ by 0.06 and 0.018 (standard deviations); 3.5 of them are allowed.
+  // A scene's mean of log depth varies by 0.62 and its share of sky by 0.18 (standard deviations of
+  // 3000 scenes), so that the means of two times 400 scenes differ by 0.044 and 0.013; four times
+  // that is allowed.
   const DepthStatistics clean = statistics(Domain::labeled, 400),
                         real = statistics(Domain::real, 400);
-  CHECK(clean.mean_log == Approx(real.mean_log).margin(0.2));
-  CHECK(clean.sky == Approx(real.sky).margin(0.063));
+  CHECK(clean.mean_log == Approx(real.mean_log).margin(0.18));
+  CHECK(clean.sky == Approx(real.sky).margin(0.052));
   CHECK(clean.sky > 0.05);
   CHECK(clean.mean_log > 0.5);  // metres, not something else
   CHECK(clean.mean_log < 3);
@@ -210,8 +220,8 @@ TEST_CASE("synth render: shadows darken and fog pales what it covers") {
   world.sky.low = {1, 1, 1};
   const SynthImage foggy = render(world, N, N);
   const size_t near = size_t((N - 1) * N) * 3, far = size_t((N / 2 + 1) * N) * 3;
-  CHECK(foggy.rgb[far] > lit.rgb[far] + 50);
-  CHECK(foggy.rgb[far] > foggy.rgb[near] + 20);
+  CHECK(foggy.rgb[far] > lit.rgb[far] + 30);
+  CHECK(foggy.rgb[far] > foggy.rgb[near] + 10);
   CHECK(foggy.depth_m == lit.depth_m);
 }
 
