@@ -8,7 +8,7 @@
 #                                         depth maps of photos from a real checkpoint instead
 #
 # Results go to out/demo. Environment: WEIGHTS, OUT, FATHOM_THREADS; SEED, and for a quicker look
-# IMAGES (rendered images a set, 2000) and STEPS (of every training, 300).
+# IMAGES (rendered images a set, 1500) and STEPS (of every training, 250).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ if [ -n "${WEIGHTS:-}" ]; then
   exit
 fi
 
-seed=${SEED:-1} images=${IMAGES:-2000} steps=${STEPS:-300}
+seed=${SEED:-1} images=${IMAGES:-1500} steps=${STEPS:-250}
 start=$SECONDS
 say() { echo "== $((SECONDS - start)) s: $*"; }
 
