@@ -20,8 +20,9 @@ void check_protocol(DepthKind kind, const EvalProtocol& protocol);
 
 /// Compares a prediction with the true depth.
 ///
-/// prediction: relative (inverse depth, any scale and shift) or metric (metres); resized to the
-///             truth where sizes differ. NaN counts as the nearest, infinity as the farthest value.
+/// prediction: relative (inverse depth, any scale and shift) or metric (metres; in any unit if an
+///             alignment removes it); resized to the truth where sizes differ. NaN counts as the
+///             nearest, infinity as the farthest value.
 /// truth:      [H, W] depth; not finite or not above 0 where it is unknown. In metres, or in any
 ///             unit if the limits of the protocol say so.
 /// Mode B limits aligned predictions to the protocol's depths, mode A their disparity to at least
