@@ -72,7 +72,7 @@ for name in teacher student_plain student_perturbed student_aligned; do
   for set in "$out/world/eval" tests/data/pairs; do
     results=$out/$name/eval_$(basename "$set")
     $fathom eval --weights "$out/$name/model.safetensors" --manifest "$set/manifest.jsonl" \
-      --size 98 --out "$results" --quiet >/dev/null
+      --size 98 --cap 80 --out "$results" --quiet >/dev/null
     row+=$(printf '  %9.3f %9.3f' "$(value "$results/result.json" abs_rel)" \
       "$(value "$results/result.json" delta1)")
   done
