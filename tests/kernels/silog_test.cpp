@@ -98,7 +98,8 @@ TEST_CASE("silog: threads do not change the bits") {
 
 TEST_CASE("silog: every device agrees with f64 on the CPU") {
   const TensorOptions options = GENERATE(from_range(test_options({DType::f32})));
-  const SilogOptions form = GENERATE(kSilogV2, kSilogZoe, SilogOptions{.least_count = 40});
+  const SilogOptions form =
+      GENERATE(as<SilogOptions>{}, kSilogV2, kSilogZoe, SilogOptions{.least_count = 40});
   const bool large = GENERATE(false, true);  // more than a piece of an image
   CAPTURE(options, form.factor, form.least_count, large);
   const Shape shape = large ? Shape{2, 97, 101} : kMap;
