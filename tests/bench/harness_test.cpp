@@ -152,10 +152,12 @@ TEST_CASE("bench: a wrong kernel gets no number") {
   }
 }
 
-// The best of several: another process can only make a measured time longer.
-static double best_s(const Meter& meter, const Work& work) {
+// The best of several: another process can only make a measured time longer. On a busy machine it
+// takes many until one was left alone.
+static double best_s(const Meter& meter, const Work& work, double known_s = 1) {
   double best = 1;
-  for (int i = 0; i < 8; ++i) best = std::min(best, meter.seconds(work, 1));
+  for (int i = 0; i < 8 || (best > 1.02 * known_s && i < 200); ++i)
+    best = std::min(best, meter.seconds(work, 1));
   return best;
 }
 
@@ -169,11 +171,11 @@ TEST_CASE("bench: the clock measures a known time within 2 %") {
     while (Clock::now() < until) {
     }
   };
-  CHECK(best_s(meter, {[&] { spin(0.01); }}) == Approx(0.01).epsilon(0.02));
-  CHECK(best_s(meter, {[] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }}) ==
+  CHECK(best_s(meter, {[&] { spin(0.01); }}, 0.01) == Approx(0.01).epsilon(0.02));
+  CHECK(best_s(meter, {[] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }}, 0.02) ==
         Approx(0.02).epsilon(0.02));
   // What prepares a call does not count.
-  CHECK(best_s(meter, {.call = [&] { spin(0.005); }, .prepare = [&] { spin(0.005); }}) ==
+  CHECK(best_s(meter, {.call = [&] { spin(0.005); }, .prepare = [&] { spin(0.005); }}, 0.005) ==
         Approx(0.005).epsilon(0.02));
   set_thread_count(1);
   const Meter alone = cpu_meter();
