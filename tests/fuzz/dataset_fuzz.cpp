@@ -9,17 +9,11 @@
 // compilers without libFuzzer.
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <random>
 #include <string>
-#include <vector>
 
 #include "core/bytes.h"
-#include "core/file.h"
+#include "tests/fuzz/watched.h"
 #include "train/data/depth_map.h"
 #include "train/data/exr.h"
 #include "train/data/hdf5.h"
@@ -27,55 +21,7 @@
 #include "train/data/map_file.h"
 #include "train/data/tar.h"
 
-// From sanitizer/allocator_interface.h and common_interface_defs.h; GCC ships only the second.
-extern "C" {
-int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
-                                              void (*on_free)(const volatile void*));
-size_t __sanitizer_get_allocated_size(const volatile void* block);
-void __sanitizer_set_death_callback(void (*callback)());
-// An abort, such as that of an exception nobody catches, is reported like any other death.
-const char* __asan_default_options() { return "handle_abort=1"; }
-}
-
 namespace fathom {
-
-// Live bytes of the whole process, and their peak since the last reset.
-static std::atomic<int64_t> live{0}, peak{0};
-
-static void on_malloc(const volatile void*, size_t size) {
-  const int64_t now = live += int64_t(size);
-  int64_t seen = peak;
-  while (now > seen && !peak.compare_exchange_weak(seen, now)) {
-  }
-}
-
-static void on_free(const volatile void* block) {
-  if (block != nullptr) live -= int64_t(__sanitizer_get_allocated_size(block));
-}
-
-static int64_t inputs = 0, accepted = 0, refused = 0;
-static double worst_share = 0;
-
-// Runs a reader and checks that it allocates no more than `allowed` bytes and throws only Error.
-template <class Read>
-static void attempt(int64_t allowed, Read read) {
-  const int64_t before = live;
-  peak = before;
-  bool good = true;
-  try {
-    read();
-  } catch (const Error&) {
-    good = false;
-  }
-  ++(good ? accepted : refused);
-  const int64_t used = peak - before;
-  worst_share = std::max(worst_share, double(used) / double(allowed));
-  if (used > allowed) {
-    std::fprintf(stderr, "allocated %lld bytes, %lld are allowed\n", (long long)used,
-                 (long long)allowed);
-    std::abort();
-  }
-}
 
 static void read_tar(Bytes file) {
   const TarIndex tar(file, "fuzz.tar");
@@ -126,12 +72,7 @@ static void repair_checksums(std::string& tar) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace fathom;
-  static const int hooks = __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
-  if (hooks == 0) std::abort();
-  // A copy of exactly this size, so that the sanitizer sees a read beyond the end.
-  std::string file(reinterpret_cast<const char*>(data), size);
-  file.shrink_to_fit();
-  ++inputs;
+  std::string file = watched_copy(data, size);
   run(std::as_bytes(std::span(file)));
   if (size >= 512 && file.compare(257, 5, "ustar") == 0) {
     repair_checksums(file);
@@ -143,17 +84,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 #ifndef FATHOM_LIBFUZZER
 
 namespace fathom {
-
-static std::string current;  // what the readers were looking at when something died
-
-static void keep_current() {
-  std::ofstream("fuzz_crash.bin", std::ios::binary) << current;
-  std::fprintf(stderr, "the input is in fuzz_crash.bin\n");
-}
-
-using Random = std::mt19937_64;
-
-static size_t below(Random& random, size_t bound) { return size_t(random() % bound); }
 
 // One of the usual kinds of damage, at a random place.
 static void mutate(std::string& file, const std::string& other, Random& random) {
@@ -184,34 +114,6 @@ static void mutate(std::string& file, const std::string& other, Random& random) 
 
 }  // namespace fathom
 
-int main(int argc, char** argv) {
-  using namespace fathom;
-  if (argc < 3) {
-    std::fprintf(stderr, "usage: fathom_fuzz_dataset COUNT SEED_FILE...\n");
-    return 2;
-  }
-  const long count = std::atol(argv[1]);
-  std::vector<std::string> seeds;
-  for (int i = 2; i < argc; ++i) seeds.push_back(read_text(argv[i]));
-  __sanitizer_set_death_callback(keep_current);
-  Random random(1);
-  double slowest_ms = 0;
-  for (long i = 0; i < count; ++i) {
-    current = seeds[size_t(i) % seeds.size()];
-    const std::string& other = seeds[below(random, seeds.size())];
-    for (size_t n = below(random, 5); n > 0; --n) mutate(current, other, random);
-    const auto begin = std::chrono::steady_clock::now();
-    LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(current.data()), current.size());
-    const std::chrono::duration<double, std::milli> spent =
-        std::chrono::steady_clock::now() - begin;
-    slowest_ms = std::max(slowest_ms, spent.count());
-  }
-  std::printf(
-      "%lld inputs from %zu seeds: %lld reads accepted, %lld refused; at most %.0f%% of the "
-      "allowed memory; slowest input %.1f ms\n",
-      (long long)inputs, seeds.size(), (long long)accepted, (long long)refused, 100 * worst_share,
-      slowest_ms);
-  return 0;
-}
+int main(int argc, char** argv) { return fathom::fuzz(argc, argv, 5, fathom::mutate); }
 
 #endif
