@@ -105,4 +105,29 @@ void under_schedules(int random_seeds, Body body) {
   });
 }
 
+#if defined(FATHOM_KERNEL_HOST)
+
+/// What the launch throws; empty if nothing.
+template <class... P>
+std::string error_of(void (*kernel)(P...), unsigned grid, dim3 block, size_t shared,
+                     std::type_identity_t<P>... args) {
+  try {
+    gpu::launch(kernel, grid, block, shared, nullptr, args...);
+  } catch (const gpu::KernelError& e) {
+    return e.what();
+  }
+  return {};
+}
+
+/// The kernel must fail with a message that contains `text`, under every schedule.
+template <class... P>
+void expect_error(const char* text, void (*kernel)(P...), unsigned grid, dim3 block, size_t shared,
+                  std::type_identity_t<P>... args) {
+  under_schedules(2, [&] {
+    CHECK_THAT(error_of(kernel, grid, block, shared, args...), Catch::Contains(text));
+  });
+}
+
+#endif
+
 }  // namespace fathom

@@ -4,72 +4,16 @@
 
 #include "kernels/bilinear.h"
 #include "kernels/elementwise.h"
+#include "tests/kernels/plain_maps.h"
 #include "tests/kernels/sweeps.h"
 
 namespace fathom {
 namespace {
 
-// A map [B, H, W, C] in double, and each step of a convolution on it in plain loops.
-struct Map {
-  int64_t B, H, W, C;
-  std::vector<double> v;
-
-  double at(int64_t b, int64_t y, int64_t x, int64_t c) const {
-    return y < 0 || y >= H || x < 0 || x >= W ? 0 : v[size_t(((b * H + y) * W + x) * C + c)];
-  }
-};
-
-Map map_of(const Tensor& x) { return {x.dim(0), x.dim(1), x.dim(2), x.dim(3), values(x)}; }
-
-Map plain_relu(Map x) {
-  for (double& e : x.v) e = std::max(e, 0.0);
-  return x;
-}
-
 Map plain_add(Map x, const Tensor& other) {
   const std::vector<double> o = values(other);
   for (size_t i = 0; i < x.v.size(); ++i) x.v[i] += o[i];
   return x;
-}
-
-Map plain_resize(const Map& x, int64_t H, int64_t W) {
-  Map y{x.B, H, W, x.C, {}};
-  const auto place = [](int64_t i, int64_t from, int64_t to) {
-    return to == 1 ? 0 : double(i) * double(from - 1) / double(to - 1);
-  };
-  for (int64_t b = 0; b < x.B; ++b)
-    for (int64_t i = 0; i < H; ++i)
-      for (int64_t j = 0; j < W; ++j)
-        for (int64_t c = 0; c < x.C; ++c) {
-          const double py = place(i, x.H, H), px = place(j, x.W, W);
-          const int64_t y0 = int64_t(py), x0 = int64_t(px);
-          const double fy = py - double(y0), fx = px - double(x0);
-          // A neighbour outside the map has weight 0 and reads as 0.
-          y.v.push_back((1 - fy) * ((1 - fx) * x.at(b, y0, x0, c) + fx * x.at(b, y0, x0 + 1, c)) +
-                        fy * ((1 - fx) * x.at(b, y0 + 1, x0, c) + fx * x.at(b, y0 + 1, x0 + 1, c)));
-        }
-  return y;
-}
-
-Map plain_conv(const Map& x, const Tensor& weight, const Tensor& bias, int64_t stride,
-               int64_t pad) {
-  const int64_t O = weight.dim(0), kh = weight.dim(1), kw = weight.dim(2), I = weight.dim(3);
-  const std::vector<double> w = values(weight);
-  const std::vector<double> b = bias.defined() ? values(bias) : std::vector<double>(size_t(O), 0.0);
-  Map y{x.B, (x.H + 2 * pad - kh) / stride + 1, (x.W + 2 * pad - kw) / stride + 1, O, {}};
-  for (int64_t n = 0; n < x.B; ++n)
-    for (int64_t i = 0; i < y.H; ++i)
-      for (int64_t j = 0; j < y.W; ++j)
-        for (int64_t o = 0; o < O; ++o) {
-          double sum = b[size_t(o)];
-          for (int64_t ky = 0; ky < kh; ++ky)
-            for (int64_t kx = 0; kx < kw; ++kx)
-              for (int64_t c = 0; c < I; ++c)
-                sum += w[size_t(((o * kh + ky) * kw + kx) * I + c)] *
-                       x.at(n, i * stride + ky - pad, j * stride + kx - pad, c);
-          y.v.push_back(sum);
-        }
-  return y;
 }
 
 // A convolution of the tests: sizes, and which options are on.
@@ -349,106 +293,6 @@ TEST_CASE("conv2d: threads do not change the bits") {
     results.push_back(c(in));  // without a tape, where more is fused
     return results;
   }));
-}
-
-namespace {
-
-struct Head {
-  Tensor x, weight1, bias1, weight2, bias2;
-
-  // Weights whose sums are of order 1, so that the sigmoid is not saturated.
-  Head(DType dtype, int64_t F, int64_t O) {
-    Generator generator{9};
-    x = normal({2, 7, 5, F}, generator, 0, 1, {dtype});
-    weight1 = normal({O, 3, 3, F}, generator, 0, 1 / std::sqrt(9.0 * double(F)), {dtype});
-    bias1 = normal({O}, generator, 0, 1, {dtype});
-    weight2 = normal({1, 1, 1, O}, generator, 0, 1 / std::sqrt(double(O)), {dtype});
-    bias2 = normal({1}, generator, 0, 1, {dtype});
-  }
-  std::vector<double> expected(int64_t H, int64_t W, HeadActivation activation,
-                               double scale) const {
-    const Map hidden = plain_relu(plain_conv(plain_resize(map_of(x), H, W), weight1, bias1, 1, 1));
-    std::vector<double> y = plain_conv(hidden, weight2, bias2, 1, 0).v;
-    for (double& e : y)
-      e = scale * (activation == HeadActivation::relu ? std::max(e, 0.0) : 1 / (1 + std::exp(-e)));
-    return y;
-  }
-};
-
-}  // namespace
-
-TEST_CASE("depth_head: equals its steps") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
-  const auto activation = GENERATE(HeadActivation::relu, HeadActivation::sigmoid);
-  const double scale = activation == HeadActivation::relu ? 3 : 80;
-  const int64_t O = GENERATE(32, 19), H = GENERATE(13, 7), W = GENERATE(37, 5);
-  CAPTURE(cpu::isa(), dtype, O, H, W, activation == HeadActivation::relu);
-  const Head h(dtype, 33, O);
-  const Tensor y = depth_head(h.x, H, W, h.weight1, h.bias1, h.weight2, h.bias2, activation, scale);
-  CHECK(y.shape() == Shape{2, H, W});
-  // In a type of its own: errors of hidden values of order 1, of which the resized map's rounding
-  // is 2 epsilon (weights 1 / sqrt(K), see tolerance_of) and their own epsilon / 2; their sum with
-  // weights 1 / sqrt(O) errs by 4 of that with the largest of many. The sums in float: 4 sqrt(K)
-  // epsilon, and positions, which 4 * 64 epsilon bound. The slope of the sigmoid is 1/4 at most.
-  const double e = epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
-  const double slope = activation == HeadActivation::relu ? scale : scale / 4;
-  const Tolerance tolerance{
-      .absolute = slope * (4 * epsilon(dtype) + (4 * std::sqrt(9 * 33) + 4 * 64) * e),
-      .relative = 2 * epsilon(dtype)};
-  CHECK(close(y, h.expected(H, W, activation, scale), tolerance));
-
-  const auto strided = strided_copy_of;
-  CHECK(same_bits(depth_head(strided(h.x), H, W, strided(h.weight1), strided(h.bias1),
-                             strided(h.weight2), strided(h.bias2), activation, scale),
-                  y));
-  CHECK(same_bits(depth_head(h.x, H, W, pack_conv2d(h.weight1, 1, 1), h.bias1,
-                             pack_conv2d(h.weight2, 1, 0), h.bias2, activation, scale),
-                  y));
-
-  // The composition of the public ops, as the model runs it under gradients.
-  const Tensor hidden =
-      relu(conv2d(interpolate_bilinear(h.x, H, W, true), h.weight1, h.bias1, {.pad = 1}));
-  const Tensor last = conv2d(hidden, h.weight2, h.bias2);
-  const Tensor steps =
-      fathom::scale(activation == HeadActivation::relu ? relu(last) : sigmoid(last), scale);
-  // The steps round the sums and the sigmoid besides: sums up to 8.
-  CHECK(close(y, values(steps),
-              {.absolute = 2 * tolerance.absolute + slope * 4 * epsilon(dtype),
-               .relative = 4 * epsilon(dtype)}));
-}
-
-TEST_CASE("depth_head: threads do not change the bits") {
-  const DType dtype = GENERATE(DType::f32, DType::bf16);
-  const Head h(dtype, 16, 32);
-  CHECK(same_bits_with_any_threads([&] {
-    return std::vector{depth_head(h.x, 67, 131, h.weight1, h.bias1, h.weight2, h.bias2,
-                                  HeadActivation::sigmoid, 20)};
-  }));
-}
-
-TEST_CASE("depth_head: says what is wrong") {
-  Head h(DType::f32, 5, 32);
-  const auto run = [](const Head& h, int64_t H = 9, int64_t W = 9) {
-    return depth_head(h.x, H, W, h.weight1, h.bias1, h.weight2, h.bias2, HeadActivation::relu);
-  };
-  CHECK_THROWS_WITH(run(h, 0, 9), Catch::Contains("at least 1 x 1, got 0 x 9"));
-  const auto with = [&](Tensor Head::*member, const Tensor& value) {
-    Head changed = h;
-    changed.*member = value;
-    return changed;
-  };
-  CHECK_THROWS_WITH(run(with(&Head::bias1, full({3}, 1))), Catch::Contains("do not fit together"));
-  CHECK_THROWS_WITH(run(with(&Head::bias1, {})), Catch::Contains("both biases"));
-  CHECK_THROWS_WITH(run(with(&Head::bias2, {})), Catch::Contains("both biases"));
-  CHECK_THROWS_WITH(run(with(&Head::bias2, full({1}, 1, {DType::f64}))),
-                    Catch::Contains("share dtype"));
-  for (const auto member : {&Head::x, &Head::weight1, &Head::bias1, &Head::weight2, &Head::bias2}) {
-    const Head leaf = with(member, (h.*member).detach().set_requires_grad());
-    CHECK_THROWS_WITH(run(leaf), Catch::Contains("has no gradient"));
-    const NoGrad no_grad;
-    CHECK_NOTHROW(run(leaf));
-  }
 }
 
 TEST_CASE("conv2d: says what is wrong") {
