@@ -4,6 +4,7 @@
 
 #include "core/cuda/driver.h"
 #include "core/cuda/elements.h"
+#include "core/cuda/memory.h"
 
 namespace fathom {
 
@@ -35,18 +36,7 @@ void kernels::copy_elements(CudaStream stream, const CopyPlan& plan, const Tenso
 }
 
 void kernels::add_in_place(CudaStream stream, const Tensor& b, Tensor& a) {
-  switch (a.dtype()) {
-    case DType::f32:
-      return cuda::add_elements(stream.handle, b.device_data<float>(), a.device_data<float>(),
-                                a.numel());
-    case DType::f16:
-      return cuda::add_elements(stream.handle, b.device_data<float16>(), a.device_data<float16>(),
-                                a.numel());
-    case DType::bf16:
-      return cuda::add_elements(stream.handle, b.device_data<bfloat16>(), a.device_data<bfloat16>(),
-                                a.numel());
-    default: fail("add_in_place: CUDA kernels compute in f32, f16 or bf16, not ", a.dtype());
-  }
+  cuda::add_elements(stream.handle, a.dtype(), bytes_of(b), bytes_of(a), a.numel());
 }
 
 void kernels::transfer(CudaStream stream, const Tensor& from, Tensor& to) {
@@ -56,9 +46,10 @@ void kernels::transfer(CudaStream stream, const Tensor& from, Tensor& to) {
     cuda::driver::copy_out(stream.handle, bytes_of(to), bytes_of(from), to.bytes());
     cuda::driver::synchronize(stream.handle);
   } else {  // what the source's stream is still computing must be there
+    const CudaStream there = cuda::current_stream(to.device().index);
     cuda::driver::synchronize(cuda::current_stream(from.device().index).handle);
-    cuda::driver::copy_on_device(cuda::current_stream(to.device().index).handle, bytes_of(to),
-                                 bytes_of(from), to.bytes());
+    cuda::driver::copy_on_device(there.handle, bytes_of(to), bytes_of(from), to.bytes());
+    cuda::record_use(from, there);  // it may be a copy that its own stream gives to another tensor
   }
 }
 

@@ -83,19 +83,6 @@ decltype(auto) visit_element(DType dtype, auto&& f) {
   fail("unknown dtype ", int(dtype));
 }
 
-template <class T>
-struct StoredAs {
-  using type = T;
-};
-template <>
-struct StoredAs<float16> {
-  using type = __half;
-};
-template <>
-struct StoredAs<bfloat16> {
-  using type = __nv_bfloat16;
-};
-
 }  // namespace
 
 void copy_elements(CUstream_st* stream, const ElementIndex& index, DType from_type,
@@ -128,15 +115,15 @@ void fill_elements(CUstream_st* stream, void* x, int element_bytes, uint64_t bit
   }
 }
 
-template <class T>
-void add_elements(CUstream_st* stream, const T* b, T* a, int64_t count) {
-  using D = typename StoredAs<T>::type;
-  gpu::launch(add_kernel<D>, blocks_for(count), kThreads, 0, stream, reinterpret_cast<const D*>(b),
-              reinterpret_cast<D*>(a), count);
+void add_elements(CUstream_st* stream, DType dtype, const void* b, void* a, int64_t count) {
+  visit_element(dtype, [&]<class T>(T*) {
+    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, __half> ||
+                  std::is_same_v<T, __nv_bfloat16>)
+      gpu::launch(add_kernel<T>, blocks_for(count), kThreads, 0, stream, static_cast<const T*>(b),
+                  static_cast<T*>(a), count);
+    else
+      fail("add_in_place: CUDA kernels compute in f32, f16 or bf16, not ", dtype);
+  });
 }
-
-template void add_elements(CUstream_st*, const float*, float*, int64_t);
-template void add_elements(CUstream_st*, const float16*, float16*, int64_t);
-template void add_elements(CUstream_st*, const bfloat16*, bfloat16*, int64_t);
 
 }  // namespace fathom::cuda

@@ -22,8 +22,7 @@ void copy_elements(CUstream_st* stream, const ElementIndex& index, DType from_ty
 /// count elements of 1, 2, 4 or 8 bytes, each with the low bytes of `bits`.
 void fill_elements(CUstream_st* stream, void* x, int element_bytes, uint64_t bits, int64_t count);
 
-/// a[i] += b[i]; T is float, float16 or bfloat16, sums in float.
-template <class T>
-void add_elements(CUstream_st* stream, const T* b, T* a, int64_t count);
+/// a[i] += b[i] in f32, f16 or bf16, sums in float. Throws Error for another dtype.
+void add_elements(CUstream_st* stream, DType dtype, const void* b, void* a, int64_t count);
 
 }  // namespace fathom::cuda

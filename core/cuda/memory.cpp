@@ -37,6 +37,7 @@ struct Pool {
   FreeList small, large;
   std::map<std::byte*, int64_t> segments;
   int64_t live = 0;        // blocks in use
+  bool kept = false;       // of a captured step: it uses free blocks too whenever it is replayed
   bool abandoned = false;  // of a captured step that is gone: freed with its last block
   // Older blocks that were released while the step was captured: it may have used them before, and
   // does so again whenever it is replayed.
@@ -98,6 +99,11 @@ void release_segments(State& s, Pool& pool) {
   }
 }
 
+void release_cached(State& s, int device) {
+  for (Pool& pool : s.all)
+    if (pool.device == device && !pool.kept) release_segments(s, pool);
+}
+
 void drop_pool(State& s, Pool* pool) {
   release_segments(s, *pool);
   s.all.remove_if([&](const Pool& other) { return &other == pool; });
@@ -133,9 +139,8 @@ void collect(State& s) {
 
 void* from_driver(State& s, int device, int64_t bytes, int64_t element_bytes) {
   void* memory = driver::allocate(device, bytes, element_bytes);
-  if (!memory) {  // what is cached may be what is missing
-    for (Pool& pool : s.all)
-      if (pool.device == device) release_segments(s, pool);
+  if (!memory && s.open.empty()) {  // what is cached may be what is missing
+    release_cached(s, device);
     memory = driver::allocate(device, bytes, element_bytes);
   }
   if (memory) s.devices[device].statistics.reserved_bytes += bytes;
@@ -199,8 +204,7 @@ void release_cached_memory(int device) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   collect(s);
-  for (Pool& pool : s.all)
-    if (pool.device == device) release_segments(s, pool);
+  release_cached(s, device);
 }
 
 void set_memory_caching(bool on) {
@@ -225,6 +229,7 @@ PrivateMemory::PrivateMemory(CudaStream stream) : stream_(stream) {
   const std::lock_guard lock(s.mutex);
   check(!s.open.count(stream.handle), "a stream can be captured once at a time");
   pool_ = new_pool(s, stream.device);
+  pool_->kept = true;
   s.open[stream.handle] = pool_;
 }
 
@@ -240,6 +245,7 @@ PrivateMemory::~PrivateMemory() {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   for (const auto& [data, block] : std::exchange(pool_->retained, {})) give_back(s, data, block);
+  pool_->kept = false;
   pool_->abandoned = true;
   if (pool_->live == 0) drop_pool(s, pool_);
 }
@@ -294,10 +300,10 @@ std::byte* allocate(CudaStream stream, int64_t bytes, int64_t element_bytes) {
   const std::lock_guard lock(s.mutex);
   DeviceState& device = s.devices[stream.device];
   MemoryStatistics& statistics = device.statistics;
-  check(bytes >= 0 && (device.limit == 0 || bytes <= device.limit - statistics.current_bytes),
-        "out of memory on cuda:", stream.device, ": ", in_mib(bytes), " (", bytes,
-        " bytes) asked for, ", in_mib(statistics.current_bytes), " in use, limit ",
-        in_mib(device.limit), "; reduce the batch or the image size, or raise the limit");
+  if (bytes < 0 || (device.limit != 0 && bytes > device.limit - statistics.current_bytes))
+    fail("out of memory on cuda:", stream.device, ": ", in_mib(bytes), " (", bytes,
+         " bytes) asked for, ", in_mib(statistics.current_bytes), " in use, limit ",
+         in_mib(device.limit), "; reduce the batch or the image size, or raise the limit");
   collect(s);
   Block block{.asked = bytes, .held = 0, .pool = nullptr, .device = stream.device, .users = {}};
   std::byte* const data = take(s, stream, block, element_bytes);
