@@ -1,6 +1,9 @@
 # Whether the CUDA backend can be built (CUDA_STATE says), and the target with its kernels.
 set(FATHOM_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (when nvcc works), ON or OFF")
 set(FATHOM_CUDA_ARCHS "80;86;89;90a;100;120" CACHE STRING "CUDA architectures to compile for")
+if("90" IN_LIST FATHOM_CUDA_ARCHS)  # whose code a Hopper device would take, without wgmma
+  message(FATAL_ERROR "FATHOM_CUDA_ARCHS: write 90a instead of 90, the kernels for Hopper need it")
+endif()
 
 # CUDA: AUTO does without it when nvcc or its host compiler does not work; ON is an error then.
 set(CUDA_STATE "not in this build")
@@ -48,7 +51,7 @@ function(fathom_add_cuda_kernels)
     find_file(FOUND_${header} ${header} HINTS ${CUDAToolkit_INCLUDE_DIRS})
   endforeach()
   set(CUBLASLT_STATE "not in this build: no cublasLt.h, so no products on CUDA devices" PARENT_SCOPE)
-  set(CUDNN_STATE "not in this build: no cudnn.h, so convolutions are products of columns" PARENT_SCOPE)
+  set(CUDNN_STATE "not in this build: no cudnn.h, so our 3x3 kernel and products of columns" PARENT_SCOPE)
   if(FOUND_cublasLt.h)
     set(CUBLASLT_STATE "found when the program needs it (compiled with ${FOUND_cublasLt.h})" PARENT_SCOPE)
   endif()

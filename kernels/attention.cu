@@ -19,13 +19,6 @@ constexpr float kLn2 = 0.693147180559945f;
 template <int D>
 constexpr size_t kSharedBytes = 5 * kTileElements<kKeys, D> * 2;
 
-template <class E>
-__device__ void swap(E*& a, E*& b) {
-  E* c = a;
-  a = b;
-  b = c;
-}
-
 template <class E, int D>
 __global__ void __launch_bounds__(kThreads)
     attention_kernel(const E* __restrict__ qkv, E* __restrict__ y, float* __restrict__ lse,

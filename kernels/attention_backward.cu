@@ -40,13 +40,6 @@ struct Matrix {  // of tokens
   int64_t stride;
 };
 
-template <class T>
-__device__ void swap(T& a, T& b) {
-  T c = a;
-  a = b;
-  b = c;
-}
-
 // With x the block's rows and z the columns of a step: s = x1 z1^T are the scores (transposed on
 // the side of the keys), p = exp(s - lse), dp = x2 z2^T, ds = p (dp - delta); then dx1 += ds z1
 // and, for values, dx2 += p z2.

@@ -12,8 +12,9 @@
 namespace fathom {
 namespace {
 
-// cuDNN computes what it can. The rest is products of columns, a few images at a time: the columns
-// of a map are kernel_h * kernel_w times as large as the map. 1x1 is a product of the map itself.
+// cuDNN computes what it can, then our kernel for 3x3. The rest is products of columns, a few
+// images at a time: the columns of a map are kernel_h * kernel_w times as large as the map. 1x1 is
+// a product of the map itself.
 constexpr int64_t kColumnsBytes = int64_t(256) << 20;
 
 bool is_product(const Im2col& s) {
@@ -136,7 +137,7 @@ void kernels::conv2d_weight_gradient(CudaStream stream, const Im2col& shape, con
     if (is_product(shape)) return;
     Tensor rounded = empty(dweight.shape(), dy.options());  // as the caller rounds it anyway
     done = cuda::cudnn_weight_gradient(stream, shape, dy, x, rounded);
-    if (done) copy_values(rounded.to(dweight.dtype()), dweight);
+    if (done) copy_values(rounded, dweight);
   });
   if (done) return;
   for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {

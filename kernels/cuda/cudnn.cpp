@@ -168,7 +168,7 @@ Plan planned(const std::string& key, F find) {
   Plan plan;
   if (const auto bytes = cache->find(key); bytes && bytes->size() == sizeof plan) {
     std::memcpy(&plan, bytes->data(), sizeof plan);
-    return plan;
+    if (plan.workspace_bytes >= 0) return plan;  // a file is foreign
   }
   plan = find();
   std::string bytes(sizeof plan, '\0');
@@ -190,10 +190,7 @@ Tensor workspace_of(const Plan& plan, const Tensor& beside) {
   return empty({std::max<int64_t>(plan.workspace_bytes, 1)}, {DType::u8, beside.device()});
 }
 
-template <class T = void>
-T* address(const Tensor& x) {
-  return reinterpret_cast<T*>(x.storage()->data() + x.offset() * size_of(x.dtype()));
-}
+void* address(const Tensor& x) { return x.storage()->data() + x.offset() * size_of(x.dtype()); }
 
 constexpr int kAnswers = 8;
 constexpr float kOne = 1, kZero = 0;

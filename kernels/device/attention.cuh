@@ -6,6 +6,13 @@
 
 namespace fathom::cuda {
 
+template <class T>
+__device__ inline void swap(T& a, T& b) {
+  T c = a;
+  a = b;
+  b = c;
+}
+
 /// Calls run.operator()<D>() with the channels of a head as a constant.
 template <class F>
 void visit_width(int64_t D, F run) {
