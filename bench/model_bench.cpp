@@ -169,7 +169,7 @@ class Inference {
       photo_ = write_photo(folder_, {2 * bench.image.height, 2 * bench.image.width});
     const ImageSize size = read_image_size(photo_);
     network_ = bench.photo.empty() ? bench.image : input_size(size);
-    map_resize_ = loaded_.version == 1 ? MapResize::bilinear : MapResize::bilinear_corners;
+    map_resize_ = map_resize_of(loaded_.version);
     source_ = {loaded_.title,
                loaded_.version,
                loaded_.model.config.kind,

@@ -81,8 +81,7 @@ int eval(const Arguments& arguments) {
     source.weights_hash = loaded->weights_hash;
     source.size = arguments.size.value_or(config ? config->data.size : 518);
     options.kind = loaded->model.config.kind;
-    options.protocol.resize =
-        loaded->version == 1 ? MapResize::bilinear : MapResize::bilinear_corners;
+    options.protocol.resize = map_resize_of(loaded->version);
     predict = model_predictor(loaded->model, source.size, options.protocol.kb_crop);
   }
 

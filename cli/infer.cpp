@@ -164,9 +164,7 @@ int infer(const Arguments& arguments) {
                       .device = run.device});
   run.model = &loaded.model;
   run.dtype = dtype;
-  run.map_resize = hf                    ? MapResize::bicubic
-                   : loaded.version == 1 ? MapResize::bilinear
-                                         : MapResize::bilinear_corners;
+  run.map_resize = hf ? MapResize::bicubic : map_resize_of(loaded.version);
   run.source = {loaded.title,      loaded.version,      config.kind, config.max_depth_m,
                 arguments.weights, loaded.weights_hash, dtype_name,  text_of(run.device)};
   run.stop = &stop;

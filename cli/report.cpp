@@ -16,9 +16,7 @@ int report(const Arguments& arguments) {
   const std::filesystem::path out = arguments.out.empty()
                                         ? std::filesystem::path(arguments.run) / "report.html"
                                         : std::filesystem::path(arguments.out);
-  AtomicFile file(out);
-  file.write(html);
-  file.commit();
+  write_text(out, html);
   std::printf("%s\n", out.c_str());
   return 0;
 }

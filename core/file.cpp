@@ -132,6 +132,12 @@ void AtomicFile::commit() {
   }
 }
 
+void write_text(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
 std::string read_text(const std::filesystem::path& path, int64_t limit_bytes) {
   const MappedFile file(path);
   check(int64_t(file.bytes().size()) <= limit_bytes, path.string(), ": ", file.bytes().size(),

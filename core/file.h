@@ -49,6 +49,9 @@ class AtomicFile {
   int descriptor_ = -1, slot_ = -1;
 };
 
+/// A text file, whole or not at all: an AtomicFile of one piece.
+void write_text(const std::filesystem::path& path, std::string_view text);
+
 /// Removes what unfinished AtomicFiles left so far. Async-signal-safe: for a handler of SIGINT.
 void remove_unfinished_files() noexcept;
 

@@ -15,6 +15,11 @@ enum class MapResize {
   bicubic,           // a = -0.75, half-pixel centres: Hugging Face's processor, MiDaS
 };
 
+/// As the script of a version's authors does it.
+constexpr MapResize map_resize_of(int64_t version) {
+  return version == 1 ? MapResize::bilinear : MapResize::bilinear_corners;
+}
+
 /// Resizes a map as torch.nn.functional.interpolate does. Positions and weights are in double, sums
 /// too, rounded once to float. Runs on the thread pool; the bits do not depend on it.
 /// Source: PyTorch, aten/src/ATen/native/UpSample.h.

@@ -31,10 +31,12 @@ ImageSize input_size(ImageSize photo, int target, SizeRule rule, int multiple) {
 }
 
 // The four neighbours of one output row or column and their weights.
+namespace {
 struct CubicTaps {
   int64_t index[4];
   double weight[4];
 };
+}  // namespace
 
 // OpenCV computes position and weights in float whatever the image's type is; the weights are
 // then exact as double.

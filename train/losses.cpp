@@ -62,16 +62,18 @@ Tensor metric_loss(const Tensor& prediction_m, const Tensor& target_m, const Ten
   return loss;
 }
 
-Tensor average_loss(const std::vector<Tensor>& losses) {
-  Tensor total;
-  double count = 0;
-  for (const Tensor& loss : losses) {
-    if (!loss.defined()) continue;
-    total = total.defined() ? add(total, loss) : loss;
-    ++count;
+Tensor weighted_average(const std::vector<std::pair<Tensor, double>>& losses) {
+  double total = 0;
+  for (const auto& [loss, weight] : losses)
+    if (loss.defined()) total += weight;
+  Tensor sum;
+  for (const auto& [loss, weight] : losses) {
+    if (!loss.defined() || weight == 0) continue;
+    const Tensor part = scale(loss, weight / total);
+    sum = sum.defined() ? add(sum, part) : part;
   }
-  check(count > 0, "average_loss: there is no loss to average");
-  return scale(total, 1 / count);
+  check(sum.defined(), "weighted_average: there is no loss with a weight");
+  return sum;
 }
 
 }  // namespace fathom

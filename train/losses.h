@@ -77,8 +77,9 @@ struct MetricLossOptions {
 Tensor metric_loss(const Tensor& prediction_m, const Tensor& target_m, const Tensor& mask,
                    const MetricLossOptions& options, LossReport& report);
 
-/// The mean of several losses, undefined ones left out: V1's total of labeled, unlabeled and
-/// feature loss. Source: Yang et al., "Depth Anything" (2024), section 3.3.
-Tensor average_loss(const std::vector<Tensor>& losses);
+/// The average of several losses in the proportions of their weights, undefined ones left out; with
+/// equal weights V1's total of labeled, unlabeled and feature loss. Throws Error if nothing is
+/// left. Source: Yang et al., "Depth Anything" (2024), section 3.3.
+Tensor weighted_average(const std::vector<std::pair<Tensor, double>>& losses);
 
 }  // namespace fathom

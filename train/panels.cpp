@@ -87,9 +87,8 @@ void write_panels(const fs::path& folder, const std::vector<Panel>& panels) {
     write_png(panel_path(folder, i, "error"), thumbnail(error));
     titles.push_back(p.title);
   }
-  AtomicFile file(folder / "panels.json");
-  file.write(titles.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
-  file.commit();
+  write_text(folder / "panels.json",
+             titles.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::vector<std::string> panel_titles(const fs::path& folder) {

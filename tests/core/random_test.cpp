@@ -9,10 +9,12 @@ namespace fathom {
 
 constexpr int64_t kMany = 1 << 20;
 
+namespace {
 struct Moments {
   double mean = 0, variance = 0, fourth = 0;  // fourth: central, over variance^2
   double least = INFINITY, greatest = -INFINITY;
 };
+}  // namespace
 
 static Moments moments(const std::vector<double>& x) {
   Moments m;

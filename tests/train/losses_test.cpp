@@ -146,8 +146,10 @@ TEST_CASE("losses: metric, the batch as one or by image") {
 
 TEST_CASE("losses: the average leaves out what is absent") {
   const Tensor a = full({}, 1), b = full({}, 5);
-  CHECK(average_loss({a, {}, b}).item() == 3);
-  CHECK_THROWS_WITH(average_loss({{}, {}}), Catch::Contains("no loss"));
+  CHECK(weighted_average({{a, 1}, {{}, 1}, {b, 1}}).item() == 3);
+  CHECK(weighted_average({{a, 1}, {b, 3}}).item() == 4);
+  CHECK(weighted_average({{a, 0}, {b, 2}}).item() == 5);
+  CHECK_THROWS_WITH(weighted_average({{{}, 1}, {a, 0}}), Catch::Contains("no loss"));
 }
 
 }  // namespace fathom

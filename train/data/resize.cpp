@@ -18,10 +18,12 @@ static void check_window(const CropWindow& window, size_t values) {
         " pixels");
 }
 
-struct CubicTaps {
+namespace {
+struct CubicTaps {  // in float; models/preprocess.cpp has its own in double
   int64_t index[4];
   float weight[4];
 };
+}  // namespace
 
 // The taps of outputs first .. first + count - 1 of `out`. Source: OpenCV, resize.cpp, as in
 // models/preprocess.cpp.

@@ -67,12 +67,6 @@ std::string csv_field(const std::string& text) {
   return quoted + "\"";
 }
 
-void write_text(const std::filesystem::path& path, const std::string& text) {
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 }  // namespace
 
 std::string result_json(const EvalResult& result, const EvalSource& source,

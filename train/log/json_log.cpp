@@ -25,9 +25,7 @@ JsonLog::JsonLog(std::filesystem::path path, int64_t last_step) : path_(std::mov
     std::string kept;
     for (const LogLine& line : read_json_log(path_))
       if (line.step <= last_step) kept += line_of(line.step, line.time_s, line.values);
-    AtomicFile file(path_);
-    file.write(kept);
-    file.commit();
+    write_text(path_, kept);
   }
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   check(descriptor_ >= 0, path_.string(), ": cannot write: ", std::strerror(errno));

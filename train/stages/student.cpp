@@ -31,20 +31,6 @@ Tensor last_features(const Dinov2& frozen, int block, const Tensor& image) {
   return frozen(image, std::span(&block, 1))[0];
 }
 
-// The average of those losses that have a weight, in the proportions of the weights.
-Tensor weighted_average(const std::vector<std::pair<Tensor, double>>& losses) {
-  double total = 0;
-  for (const auto& [loss, weight] : losses)
-    if (loss.defined()) total += weight;
-  Tensor sum;
-  for (const auto& [loss, weight] : losses) {
-    if (!loss.defined() || weight == 0) continue;
-    const Tensor part = scale(loss, weight / total);
-    sum = sum.defined() ? add(sum, part) : part;
-  }
-  return sum;
-}
-
 }  // namespace
 
 TrainReport train_student(const TrainConfig& config, const TrainOptions& options) {
