@@ -36,9 +36,11 @@ int label(const Arguments& arguments) {
   line.update(text_of(report), true);
   line.finish();
   for (const std::string& failure : report.failures) line.note(failure);
-  if (report.stopped)
+  if (report.stopped) {
     line.note("stopped; the same command goes on where this one ended");
-  else if (!arguments.quiet)
+    return signal_status();
+  }
+  if (!arguments.quiet)
     std::printf("%lld labels, %lld of them kept, %lld images unreadable; %s\n",
                 static_cast<long long>(report.written + report.kept),
                 static_cast<long long>(report.kept), static_cast<long long>(report.failed),

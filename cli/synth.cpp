@@ -59,7 +59,7 @@ int synthesize(const Arguments& arguments) {
   line.update(text_of(report), true);
   line.finish();
   if (report.stopped) {
-    line.note("fathom: stopped by a signal; no manifest was written");
+    line.note("stopped by a signal; no manifest was written");
     return signal_status();
   }
   if (!arguments.quiet)

@@ -14,9 +14,12 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 // The image's path under the folder of predictions, without extension. Of an archive's member its
-// name within counts.
+// name within counts; of one outside of the manifest's folder, the name alone.
 fs::path stem_of(const std::string& image) {
-  fs::path path(image.substr(image.rfind(':') + 1));
+  const size_t tar = image.rfind(".tar:");
+  fs::path path = tar == image.npos ? image : image.substr(tar + 5);
+  path = path.lexically_normal();
+  if (path.is_absolute() || path.empty() || *path.begin() == "..") path = path.filename();
   return path.replace_extension();
 }
 
@@ -48,9 +51,11 @@ StoredAs stored_as(const fs::path& map, const fs::path& base, DepthKind kind, do
   const auto files = json.find("files");
   if (files == json.end() || !files->is_array()) return {scale};
   for (const Json& file : *files)
-    if (file.is_object() && file.value("file", "") == map.filename() && file.contains("scale") &&
-        file["scale"].is_number())
-      return {file["scale"], file.value("offset", 0.0)};
+    if (const auto number =
+            [&](const char* key) { return file.contains(key) && file[key].is_number(); };
+        file.is_object() && file.contains("file") && file["file"] == map.filename().string() &&
+        number("scale"))
+      return {file["scale"], number("offset") ? double(file["offset"]) : 0.0};
   return {scale};
 }
 

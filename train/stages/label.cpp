@@ -56,12 +56,15 @@ class LabelFolder {
     const fs::path side = fs::path(png).replace_extension(".json");
     if (!fs::exists(png) || !fs::exists(side)) return false;
     const Json json = Json::parse(read_text(side), nullptr, false);
-    if (!json.is_object() || json.value("image", "") != image_of(work) ||
-        json.value("weights", "") != settings_.weights_hash ||
-        json.value("size", int64_t(0)) != settings_.size ||
-        json.value("flip", false) != settings_.flip)
+    const auto is = [&](const char* key, const Json& wanted) {
+      const auto at = json.find(key);
+      return at != json.end() && *at == wanted;
+    };
+    if (!json.is_object() || !is("image", image_of(work)) ||
+        !is("weights", settings_.weights_hash) || !is("size", settings_.size) ||
+        !is("flip", settings_.flip))
       return false;
-    return !verify || json.value("xxh3_128", "") == hash_of_file(png);
+    return !verify || is("xxh3_128", hash_of_file(png));
   }
 
   void write(const Work& work, const MapView& disparity) const {
@@ -80,9 +83,7 @@ class LabelFolder {
                     {"size", settings_.size},
                     {"flip", settings_.flip},
                     {"xxh3_128", hash_of_file(png)}};
-    AtomicFile file(side);
-    file.write(json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
-    file.commit();
+    write_text(side, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   }
 
   // The image as seen from this folder; archives keep their member's name at the end.

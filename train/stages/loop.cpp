@@ -45,12 +45,6 @@ Schedule schedule_of(const ScheduleSection& s, int64_t steps) {
 
 std::string code_version() { return version() + " (" + revision() + ")"; }
 
-void write_text(const fs::path& path, const std::string& text) {
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 // The optimiser's "weight.NAME", "m.NAME" ... as a checkpoint calls them: weights as a model that
 // inference finds, moments so that no reader takes them for one.
 std::string checkpoint_name(const std::string& name) {
@@ -297,6 +291,8 @@ double TrainLoop::seconds() const {
 
 void TrainLoop::finish() {
   save_model(folder_.weights(), snapshot(), parts_.model_version);
+  // Resumed behind the last step: the log has the evaluation's line, this process not its numbers.
+  if (!report_.evaluation && parts_.evaluate) report_.evaluation = parts_.evaluate(snapshot());
   report_.images = step_ * images_per_step();
   report_.seconds = seconds();
   report_.counts = optimizer_.counts();

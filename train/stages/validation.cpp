@@ -41,7 +41,7 @@ EvalProtocol protocol_of(const EvalSection& section, int64_t version) {
           .min_depth_m = section.min_depth_m,
           .max_depth_m = section.max_depth_m,
           .crop = crop_of(section.crop),
-          .resize = version == 1 ? MapResize::bilinear : MapResize::bilinear_corners};
+          .resize = map_resize_of(version)};
 }
 
 std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig& config,
@@ -50,7 +50,12 @@ std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig&
   if (config.data.validation.empty()) return {};
   auto manifests = std::make_shared<std::vector<Manifest>>();
   for (const std::string& path : config.data.validation) manifests->emplace_back(path);
+  for (const Manifest& manifest : *manifests)  // now, not after the last step
+    check(manifest.labeled() == manifest.size(), manifest.path().string(), ": ",
+          manifest.size() - manifest.labeled(),
+          " images have no depth, but data.validation is for labeled images");
   const EvalProtocol protocol = protocol_of(config.eval, config.model.version);
+  check_protocol(kind, protocol);
   return [=](const DepthAnything& trained) {
     const NoGrad no_grad;
     DepthAnything model = trained;
@@ -61,8 +66,6 @@ std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig&
       for (int64_t i = 0; i < manifest.size(); ++i) {
         if (config.eval.images > 0 && int64_t(depth.size()) == config.eval.images) break;
         const ManifestEntry entry = manifest.entry(i);
-        check(entry.labeled(), manifest.path().string(), ": ", entry.image,
-              " has no depth, but data.validation is for labeled images");
         const Image8 photo = load_image(manifest.files(), entry);
         const FloatMap depth_m = true_depth(manifest.files(), entry);
         const FloatMap prediction = predict_map(model, photo, config.data.size);
@@ -81,12 +84,8 @@ std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig&
       });
       evaluation.score = metrics.delta1;
     };
-    if (kind == DepthKind::relative) {
-      add("depth", mean_of(depth));
-      add("disparity", mean_of(disparity));
-    } else {
-      add("depth", mean_of(depth));
-    }
+    add("depth", mean_of(depth));
+    if (kind == DepthKind::relative) add("disparity", mean_of(disparity));  // whose score counts
     evaluation.values.emplace_back("eval/images", double(depth.size()));
     return evaluation;
   };

@@ -236,6 +236,25 @@ TEST_CASE("predictions: two photos never share one map") {
   CHECK(evaluate(scenes.manifests, scenes.from_folder(), options).skipped.empty());
 }
 
+TEST_CASE("predictions: maps come from their folder, wherever the photo lies") {
+  const ScratchFolder elsewhere("evaluate-photos");
+  write_photo(elsewhere.path / "0.ppm");
+  write_npy(elsewhere.path / "0.npy", scene(0));  // the truth lies beside the photo
+  for (const fs::path& photo :
+       {elsewhere.path / "0.ppm", fs::path("..") / elsewhere.path.filename() / "0.ppm"}) {
+    CAPTURE(photo.string());
+    Scenes moved(0);
+    moved.line(photo.string(), (elsewhere.path / "0.npy").string());
+    moved.predict("1", scene(1));
+    const EvalOptions options{.kind = DepthKind::metric,
+                              .protocol = {.alignment = Alignment::none}};
+    CHECK_THROWS_WITH(evaluate(moved.manifests, moved.from_folder(), options),
+                      Contains("none of 1 images could be compared"));
+    moved.predict("0", scene(0));
+    CHECK(perfect(evaluate(moved.manifests, moved.from_folder(), options).depth, 1e-15));
+  }
+}
+
 TEST_CASE("result: the files tell the protocol, the counts and every image") {
   Scenes scenes(2);
   scenes.predict("0", scene(0));

@@ -69,6 +69,17 @@ TEST_CASE("train: a run stopped after any step ends with the bits of one that wa
   }
 }
 
+TEST_CASE("train: a run resumed behind its last step tells its evaluation again") {
+  const ScratchFolder scratch("finished");
+  make_scenes(scratch.path / "data", 4);
+  const TrainConfig config = scene_config(scratch.path / "data");
+  const TrainReport first = train_teacher(config, {.out = scratch.path / "run"});
+  const TrainReport again = train_teacher(config, {.out = scratch.path / "run", .resume = true});
+  REQUIRE(first.evaluation);
+  REQUIRE(again.evaluation);
+  CHECK(again.evaluation->values == first.evaluation->values);
+}
+
 TEST_CASE("train: a run killed before its first checkpoint starts again") {
   const ScratchFolder scratch("restart");
   make_scenes(scratch.path / "data", 4);
