@@ -33,6 +33,7 @@ seed=${SEED:-1} images=${IMAGES:-1500} steps=${STEPS:-250}
 start=$SECONDS
 say() { echo "== $((SECONDS - start)) s: $*"; }
 
+rm -rf "$out"/{world,teacher,labels,student_plain,student_perturbed,student_aligned}  # of an earlier run
 say "rendering: labeled scenes, unlabeled ones that look different, and scenes to evaluate on"
 # Every set has its own scenes; the seed of the world is the same.
 $fathom synth --out "$out/world/labeled" --count "$images" --domain labeled --seed "$seed" --quiet
@@ -45,7 +46,6 @@ common=(--quiet --set "seed=$seed" --set "data.labeled=$out/world/labeled/manife
   --set "data.unlabeled=$out/world/unlabeled/unlabeled.jsonl"
   --set "data.validation=$out/world/eval/manifest.jsonl"
   --set "label.weights=$out/teacher/model.safetensors" --set "label.out=$out/labels")
-rm -rf "$out"/{teacher,labels,student_plain,student_perturbed,student_aligned}
 
 say "teacher: $steps steps on labeled scenes"
 $fathom train teacher $config --out "$out/teacher" "${common[@]}" --set "teacher.steps=$steps"
