@@ -387,8 +387,8 @@ training() { try train teacher data/config.json --quiet --set data.validation='[
 
 a_run_from_labels_to_a_report() {
   "$tools" scenes --out data --count 6
+  succeeds try train teacher data/config.json --dry-run
   for word in 'stage       teacher' '6 labeled' 'parameters' 'steps       6' 'memory' 'time'; do
-    succeeds try train teacher data/config.json --dry-run
     says out "$word"
   done
   [ ! -e run ] || fail "a dry run left files"

@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "core/file.h"
+#include "tests/scratch.h"
 #include "tests/testing.h"
 
 namespace fathom {
@@ -23,13 +24,13 @@ static std::string dictionary(const std::string& dtype, const std::string& shape
 }
 
 TEST_CASE("npy: a map survives a round trip, bit by bit") {
-  const std::filesystem::path path = std::filesystem::temp_directory_path() / "fathom_npy_test.npy";
+  const ScratchFolder scratch("npy");
+  const std::filesystem::path path = scratch.path / "map.npy";
   FloatMap map{3, 5, {}};
   for (int i = 0; i < 15; ++i) map.values.push_back(std::exp(float(i)) - 7);
   map.values[4] = INFINITY;
   write_npy(path, map);
   const std::string file = read_text(path);
-  std::filesystem::remove(path);
   // What numpy.save writes: 10 + 118 bytes of header, then the floats.
   const std::string header = std::string("\x93NUMPY\x01\0v\0", 10) +
                              "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 5), }";

@@ -5,16 +5,17 @@
 
 #include "core/file.h"
 #include "tests/pictures.h"
+#include "tests/scratch.h"
 #include "tests/testing.h"
 
 namespace fathom {
 
 namespace {
-// A file in the temporary folder that is removed at the end of the test.
+// A file that is removed at the end of the test.
 struct Scratch {
+  ScratchFolder folder;
   std::filesystem::path path;
-  explicit Scratch(const char* name) : path(std::filesystem::temp_directory_path() / name) {}
-  ~Scratch() { std::filesystem::remove(path); }
+  explicit Scratch(const char* name) : folder(name), path(folder.path / name) {}
 };
 }  // namespace
 

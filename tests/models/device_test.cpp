@@ -1,5 +1,4 @@
 #include <cmath>
-#include <iostream>
 
 #include "core/cuda.h"
 #include "models/depth_anything.h"
@@ -52,18 +51,10 @@ double rms_error(std::vector<double> x, const std::vector<double>& exact) {
   return rms(x);
 }
 
-// Runs f where there is a CUDA device; says so where an op of the model has no kernel for it yet.
+// Runs f where there is a CUDA device.
 template <class F>
 void on_cuda(F f) {
-  if (cuda_devices().empty()) return;
-  try {
-    f(Device{Device::Type::cuda, 0});
-  } catch (const Error& error) {
-    if (std::string(error.what()).find("no CUDA kernel for this operation yet") ==
-        std::string::npos)
-      throw;
-    std::cerr << "note: a model on a CUDA device was not tested: " << error.what() << "\n";
-  }
+  if (!cuda_devices().empty()) f(Device{Device::Type::cuda, 0});
 }
 
 }  // namespace
@@ -71,7 +62,10 @@ void on_cuda(F f) {
 // Errors of all tensors together, each against the size of its tensor.
 static double relative_error(const Results& results, const Results& exact) {
   double sum = 0;
+  REQUIRE(results.size() == exact.size());
   for (size_t i = 0; i < exact.size(); ++i) {
+    CAPTURE(exact[i].first);
+    REQUIRE(results[i].first == exact[i].first);
     const double error = rms_error(results[i].second, exact[i].second) / rms(exact[i].second);
     sum += error * error;
   }
@@ -80,9 +74,10 @@ static double relative_error(const Results& results, const Results& exact) {
 
 // Both devices are compared with f64. Neither sums in the other's order, and ReLUs whose input is
 // near zero open on one and not on the other; a CUDA device fuses less and so rounds more often:
-// the weights that LayerScale is folded into, the sums before GELU, columns, second residuals. The
-// error may be four times the CPU's: in f32 of every tensor, with a rounding of each element beside
-// it; in bf16, where that of a bias of few elements is a matter of luck, of all tensors together.
+// the weights that LayerScale is folded into, the sums before GELU, columns, second residuals. Four
+// times the CPU's error is an allowance for that, not a bound that was derived: in f32 of every
+// tensor, with a rounding of each element beside it; in bf16, where that of a bias of few elements
+// is a matter of luck, of all tensors together.
 TEST_CASE("depth anything: a CUDA device agrees with the CPU, gradients of all weights included") {
   on_cuda([](Device device) {
     for (const DepthKind kind : {DepthKind::relative, DepthKind::metric}) {
