@@ -27,7 +27,7 @@ run_case() {
 
 # Runs a Catch2 program and adds its cases; one that died counts as one more failure.
 run_tests() {
-  local status=0 xml=$work/report.xml counts
+  local status=0 xml=$work/report-$BASHPID.xml counts
   echo "-- $*"
   rm -f "$xml"
   "$@" --reporter xml --out "$xml" || status=$?
@@ -78,20 +78,23 @@ build() {  # preset, targets
 scripts/install_packages.sh
 echo "building: release"
 build release all
-run_tests build/release/fathom_tests
-run_script tests/cli_test.sh build/release
-# The CUDA kernels on the CPU; built where CUDA's headers are.
-host_tests=build/release/fathom_host_tests
-[ ! -x $host_tests ] || run_tests $host_tests
-
+fuzzers=()
 if [ $sanitizers -eq 1 ]; then
-  fuzzers=()
   for source in tests/fuzz/*_fuzz.cpp; do
-    [ -e "$source" ] && fuzzers+=("fathom_fuzz_$(basename "$source" _fuzz.cpp)")
+    fuzzers+=("fathom_fuzz_$(basename "$source" _fuzz.cpp)")
   done
   echo "building: asan"
   build asan fathom_reader_tests "${fuzzers[@]}"
-  run_tests build/asan/fathom_reader_tests
+fi
+
+run_script tests/cli_test.sh build/release  # alone: its cases send signals at the right moment
+
+# Most tests keep one core busy, so these run beside those of the engine.
+run_beside() {
+  # The CUDA kernels on the CPU; built where CUDA's headers are.
+  local host_tests=build/release/fathom_host_tests fuzzer seed_folder seeds
+  [ ! -x $host_tests ] || run_tests $host_tests
+  [ $sanitizers -eq 0 ] || run_tests build/asan/fathom_reader_tests
   for fuzzer in "${fuzzers[@]}"; do
     case $fuzzer in
       fathom_fuzz_image) seed_folder=tests/data/pictures ;;
@@ -102,5 +105,16 @@ if [ $sanitizers -eq 1 ]; then
     mapfile -t seeds < <(find "$seed_folder" -type f | sort)
     run_case "build/asan/$fuzzer" $mutations "${seeds[@]}"
   done
-fi
+}
+(
+  passed=0 failed=0
+  run_beside
+  echo "$passed $failed" >"$work/beside.counts"
+) >"$work/beside.log" 2>&1 &
+run_tests build/release/fathom_tests
+wait $! || true
+cat "$work/beside.log"
+more_passed=0 more_failed=1  # where it died before it had counted
+[ ! -e "$work/beside.counts" ] || read -r more_passed more_failed <"$work/beside.counts"
+passed=$((passed + more_passed)) failed=$((failed + more_failed))
 finish
