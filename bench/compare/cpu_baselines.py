@@ -1,4 +1,4 @@
-"""Fathom against PyTorch and ONNX Runtime on one CPU, side by side: V2-S, 518 x 518, batch 1.
+"""Fathom against PyTorch, ONNX Runtime and OpenVINO on one CPU, side by side: V2-S, 518 x 518, batch 1.
 
     python bench/compare/cpu_baselines.py [--threads 2 1] [--rounds 9] [--engine build/fathom_bench_model]
 
@@ -157,6 +157,29 @@ def ort_worker(o):
     serve(run, lambda: last["y"])
 
 
+def openvino_worker(o):
+    import openvino as ov
+
+    import hash_fill
+
+    properties = {"INFERENCE_NUM_THREADS": o["threads"], "INFERENCE_PRECISION_HINT": o["dtype"],
+                  "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": True}
+    if o.get("as_installed"):
+        properties = {}
+    compiled = ov.Core().compile_model(o["weights"], "CPU", properties)
+    precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if precision != o["dtype"]:
+        raise SystemExit(f"OpenVINO computes in {precision} on this CPU, not in {o['dtype']}")
+    request = compiled.create_infer_request()
+    feed = {0: hash_fill.image(SIZE, SIZE)}
+    last = {}
+
+    def run():
+        last["y"] = request.infer(feed)[0]
+
+    serve(run, lambda: last["y"].astype("float32"))
+
+
 # --- Preparation ---------------------------------------------------------------------------------
 
 
@@ -309,15 +332,20 @@ def configurations(args, threads):
                spin=True)
     if threads > 1:
         python("onnxruntime f32 no spinning", "f32", plain, "ort", weights=str(products), spin=False)
+    for how, graph in (("", products), (" Attention operator", fused)):
+        python(f"openvino f32{how}", "f32", tuned, "openvino", weights=str(graph), dtype="f32")
     if args.compile:
         python("torch.compile f32", "f32", tuned, "torch", **f32, **nhwc, compile=True)
     if args.installed:
         python("torch f32 as installed", "f32", dict(os.environ), "torch", **f32, no_grad=True)
+        python("openvino f32 as installed", "f32", dict(os.environ), "openvino",
+               weights=str(products), dtype="f32", as_installed=True)
     engine("fathom bf16", "bf16", "--dtype", "bf16")
     for how in ("autocast", "to"):
         python(f"torch bf16 {how}", "bf16", tuned, "torch", **bf16, **nhwc, bf16=how)
         python(f"torch bf16 {how} manual attention", "bf16", tuned, "torch", **bf16, **nhwc,
                **manual, bf16=how)
+    python("openvino bf16", "bf16", tuned, "openvino", weights=str(products), dtype="bf16")
     if args.compile:
         python("torch.compile bf16 autocast", "bf16", tuned, "torch", **bf16, **nhwc, compile=True,
                bf16="autocast")
@@ -441,7 +469,8 @@ def cpu_model():
 
 def main():
     if sys.argv[1:2] == ["--worker"]:
-        {"torch": torch_worker, "ort": ort_worker}[sys.argv[2]](json.loads(sys.argv[3]))
+        workers = {"torch": torch_worker, "ort": ort_worker, "openvino": openvino_worker}
+        workers[sys.argv[2]](json.loads(sys.argv[3]))
         return 0
     if sys.argv[1:2] == ["--export"]:
         export(*sys.argv[2:])
@@ -462,7 +491,7 @@ def main():
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     from importlib.metadata import version
-    versions = {p: version(p) for p in ("torch", "onnxruntime", "numpy")}
+    versions = {p: version(p) for p in ("torch", "onnxruntime", "openvino", "numpy")}
     print(f"{cpu_model()}, {os.cpu_count()} CPUs, {platform.platform()}, {versions}")
     rows, missing = [], False
     for threads in args.threads:

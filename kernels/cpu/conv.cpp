@@ -1,12 +1,16 @@
 #include "kernels/cpu/conv.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <string_view>
 
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/shape.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/slices.h"
+#include "kernels/cpu/winograd.h"
 
 namespace fathom::cpu {
 
@@ -21,6 +25,35 @@ static const ConvTable<T>& table() {
     return kernels.bf16;
 }
 
+// ---- which way ----------------------------------------------------------------------------------
+
+static bool initial_winograd() {
+  const char* asked = std::getenv("FATHOM_WINOGRAD");
+  const std::string_view text = asked ? asked : "";
+  check(text.empty() || text == "0" || text == "1", "FATHOM_WINOGRAD=", text, ": expected 0 or 1");
+  return text != "0";
+}
+
+static std::atomic<bool>& winograd_on() {
+  static std::atomic<bool> on{initial_winograd()};
+  return on;
+}
+
+WinogradScope::WinogradScope(bool on) : previous_(winograd_on().exchange(on)) {}
+WinogradScope::~WinogradScope() { winograd_on() = previous_; }
+
+// Larger transformed weights, 144 bytes a pair, neither fit a third-level cache nor are they worth
+// their memory: their maps are small.
+constexpr int64_t kWinogradPairs = 256 * 256;
+
+template <class T>
+bool uses_winograd(int64_t OC, int64_t IC) {
+  return std::same_as<T, float> && std::min(OC, IC) >= 16 && OC * IC <= kWinogradPairs &&
+         winograd_on().load(std::memory_order_relaxed);
+}
+
+// ---- packed weights -----------------------------------------------------------------------------
+
 template <class T>
 constexpr int64_t kPair = sizeof(T) == 2 ? 2 : 1;
 
@@ -32,45 +65,34 @@ static int64_t tap_row_size(int64_t IC) {
 
 template <class T>
 int64_t packed_conv_size(int64_t OC, int64_t IC) {
+  if (uses_winograd<T>(OC, IC)) return winograd_size(OC, IC);
   return ceil_div(OC, kPanel) * 3 * tap_row_size<T>(IC);
-}
-
-/// f(packed index, n, ky, k) for the weights of panel p: output n, tap row ky, k = kx * IC + ic.
-template <class T, class F>
-static void each_packed(int64_t p, int64_t OC, int64_t IC, F&& f) {
-  const int64_t columns = std::min<int64_t>(kPanel, OC - p * kPanel);
-  for (int64_t ky = 0; ky < 3; ++ky) {
-    const int64_t base = (p * 3 + ky) * tap_row_size<T>(IC);
-    for (int64_t k = 0; k < 3 * IC; ++k)
-      for (int64_t j = 0; j < columns; ++j)
-        f(base + (k / kPair<T> * kPanel + j) * kPair<T> + k % kPair<T>, p * kPanel + j, ky, k);
-  }
 }
 
 template <class T>
 void pack_conv(const T* weight, int64_t OC, int64_t IC, ConvUse use, T* packed) {
+  if constexpr (std::same_as<T, float>)
+    if (uses_winograd<T>(OC, IC)) return pack_winograd(weight, OC, IC, use, packed);
   const bool flip = use == ConvUse::input_gradient;
   const int64_t outputs = flip ? IC : OC, inputs = flip ? OC : IC;
   parallel_for(ceil_div(outputs, kPanel), 1, [=](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       const int64_t size = 3 * tap_row_size<T>(inputs);
+      const int64_t columns = std::min<int64_t>(kPanel, outputs - p * kPanel);
       std::fill_n(packed + p * size, size, T{});
-      each_packed<T>(p, outputs, inputs, [=](int64_t at, int64_t n, int64_t ky, int64_t k) {
-        const int64_t kx = k / inputs, c = k % inputs;
-        packed[at] = flip ? weight[((c * 3 + 2 - ky) * 3 + 2 - kx) * IC + n]
-                          : weight[((n * 3 + ky) * 3 + kx) * IC + c];
-      });
+      for (int64_t ky = 0; ky < 3; ++ky)
+        for (int64_t k = 0; k < 3 * inputs; ++k)  // k = kx * inputs + c
+          for (int64_t j = 0; j < columns; ++j) {
+            const int64_t kx = k / inputs, c = k % inputs, n = p * kPanel + j;
+            packed[(p * 3 + ky) * tap_row_size<T>(inputs) + (k / kPair<T> * kPanel + j) * kPair<T> +
+                   k % kPair<T>] = flip ? weight[((c * 3 + 2 - ky) * 3 + 2 - kx) * IC + n]
+                                        : weight[((n * 3 + ky) * 3 + kx) * IC + c];
+          }
     }
   });
 }
 
-template <class T>
-void unpack_conv(const T* packed, int64_t OC, int64_t IC, T* weight) {
-  for (int64_t p = 0; p < ceil_div(OC, kPanel); ++p)
-    each_packed<T>(p, OC, IC, [=](int64_t at, int64_t n, int64_t ky, int64_t k) {
-      weight[(n * 3 + ky) * 3 * IC + k] = packed[at];
-    });
-}
+// ---- convolutions -------------------------------------------------------------------------------
 
 // Input rows of a task: three of them, of this many bytes at most, share the second-level cache
 // with a panel of weights.
@@ -83,6 +105,8 @@ void conv3x3(const ConvArgs<T>& g) {
   check(!(resized && g.x.mask), "conv3x3: a mask needs an input of the output's size");
   const ConvTable<T>& kernels = table<T>();
   const int64_t IC = g.x.channels;
+  if constexpr (std::same_as<T, float>)
+    if (uses_winograd<T>(g.OC, IC)) return conv3x3_winograd(g);
   const int64_t most = std::max<int64_t>(kRingBytes / (3 * IC * int64_t(sizeof(T))), 16);
   const int64_t columns = ceil_div(g.W, ceil_div(g.W, most));
   const int64_t strips = ceil_div(g.W, columns);
@@ -107,6 +131,8 @@ template <class T>
 void conv3x3_weight_gradient(const ConvGradientArgs<T>& g) {
   const ConvTable<T>& kernels = table<T>();
   const int64_t IC = g.x.channels, count = g.OC * 9 * IC;
+  if constexpr (std::same_as<T, float>)
+    if (uses_winograd<T>(g.OC, IC)) return conv3x3_weight_gradient_winograd(g);
   const int64_t output_blocks = ceil_div(g.OC, kGradientOutputs);
   const int64_t outputs = ceil_div(g.OC, output_blocks);
   const int64_t inputs = std::min(IC, kGradientInputs), input_blocks = ceil_div(IC, inputs);
@@ -131,9 +157,9 @@ void conv3x3_weight_gradient(const ConvGradientArgs<T>& g) {
 }
 
 #define FATHOM_INSTANTIATE(T)                                          \
+  template bool uses_winograd<T>(int64_t, int64_t);                    \
   template int64_t packed_conv_size<T>(int64_t, int64_t);              \
   template void pack_conv<T>(const T*, int64_t, int64_t, ConvUse, T*); \
-  template void unpack_conv<T>(const T*, int64_t, int64_t, T*);        \
   template void conv3x3<T>(const ConvArgs<T>&);                        \
   template void conv3x3_weight_gradient<T>(const ConvGradientArgs<T>&);
 FATHOM_INSTANTIATE(float)

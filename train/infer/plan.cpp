@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "kernels/cpu/conv.h"
 
 namespace fathom {
 
@@ -29,9 +30,14 @@ int64_t estimate_inference_bytes(const DepthAnythingConfig& config, DType dtype,
 
   const int64_t ffn = (e.swiglu ? 3 : 2) * e.hidden * D;
   const int64_t block = 4 * D * D + ffn;
-  const int64_t decoder = D * (c[0] + c[1] + c[2] + c[3]) + 16 * c[0] * c[0] + 4 * c[1] * c[1] +
-                          9 * c[3] * c[3] + 9 * F * (c[0] + c[1] + c[2] + c[3]) +
-                          4 * (F * F + 4 * 9 * F * F) + 9 * F * F / 2 + 9 * 16 * F;
+  const auto conv3x3 = [&](int64_t in, int64_t out) {  // packed, see kernels/cpu/conv.h
+    return device == kCpu && dtype == DType::f32 ? cpu::packed_conv_size<float>(out, in)
+                                                 : 9 * in * out;
+  };
+  int64_t decoder = D * (c[0] + c[1] + c[2] + c[3]) + 16 * c[0] * c[0] + 4 * c[1] * c[1] +
+                    9 * c[3] * c[3] + 4 * F * F + 16 * conv3x3(F, F) + conv3x3(F, F / 2) +
+                    conv3x3(F / 2, 32);
+  for (const int64_t channels : c) decoder += conv3x3(channels, F);
   const int64_t weights =
       e.layers * (block + 15 * D) + (3 * 14 * 14 + e.table * e.table) * D + decoder;
 

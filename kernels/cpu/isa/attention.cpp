@@ -147,18 +147,18 @@ struct Forward {
     const F* p = reinterpret_cast<const F*>(s);
     const int64_t p_stride = stride * kSum / kFactor;
     T* out = y + begin * y_stride;
-    for_row_tiles<kValueRows>(rows, [&](auto n, int64_t i) {
-      constexpr int kRows = decltype(n)::value;
-      int64_t d = 0;
-      const auto columns = [&](auto vecs) {
-        constexpr int kVecs = decltype(vecs)::value;
-        outputs<kRows, kVecs>(p + i * p_stride, p_stride, values + d * kTerms<F>, padded, steps,
-                              maxima + i, out + i * y_stride + d, y_stride, h.width - d);
-        d += kVecs * kLanes<T>;
-      };
-      while (d + kValueVecs * kLanes<T> <= padded) columns(Rows<kValueVecs>{});
-      while (d < padded) columns(Rows<1>{});
-    });
+    int64_t d = 0;
+    const auto columns = [&](auto vecs) {  // of all rows, so that the values come from far once
+      constexpr int kVecs = decltype(vecs)::value;
+      for_row_tiles<kValueRows>(rows, [&](auto n, int64_t i) {
+        outputs<decltype(n)::value, kVecs>(p + i * p_stride, p_stride, values + d * kTerms<F>,
+                                           padded, steps, maxima + i, out + i * y_stride + d,
+                                           y_stride, h.width - d);
+      });
+      d += kVecs * kLanes<T>;
+    };
+    while (d + kValueVecs * kLanes<T> <= padded) columns(Rows<kValueVecs>{});
+    while (d < padded) columns(Rows<1>{});
   }
 };
 

@@ -92,6 +92,8 @@ template <class F, Left kLeft, int kRows, int kVecs>
                                             int64_t a_stride, const F* b, int64_t b_stride,
                                             int64_t steps) {
   using O = Operands<F>;
+  // Unrolled: the end of a loop of 16 rounds is foreseen, that of one of 64 is not.
+#pragma GCC unroll 4
   for (int64_t k = 0; k < steps; ++k) {
     typename O::B bv[kVecs];
 #pragma GCC unroll 4

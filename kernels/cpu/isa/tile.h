@@ -159,6 +159,8 @@ struct Tile {
     for (int s = 0; s < t.segments; ++s) {
       const A* a = t.a + t.a_offset[s];
       const T* b = t.b + s * t.b_segment;
+      // Unrolled: the end of a loop of 16 rounds is foreseen, that of one of 64 is not.
+#pragma GCC unroll 4
       for (int64_t k = 0; k < pairs; ++k) {
 #pragma GCC unroll 2
         for (int p = 0; p < kPanels; ++p)
@@ -341,15 +343,16 @@ struct Finish {
 
   /// The epilogue's result for a vector of sums that begins at row m, column n.
   template <class... Count>
-  [[gnu::always_inline]] static Vec<Acc<T>> value(const Epilogue<T>& e, Vec<Acc<T>> s, int64_t m,
-                                                  int64_t n, int64_t c_stride, Count... count) {
+  [[gnu::always_inline]] static Vec<Acc<T>> value(const Epilogue<T>& e, Activation activation,
+                                                  Vec<Acc<T>> s, int64_t m, int64_t n,
+                                                  int64_t c_stride, Count... count) {
     if (e.bias) s += load(e.bias + n, count...);
     if (e.pre_activation)
       store(
           e.pre_activation + m * (e.pre_activation_stride ? e.pre_activation_stride : c_stride) + n,
           s, count...);
-    if (e.activation == Activation::gelu) s = gelu(s);
-    if (e.activation == Activation::relu) s = relu(s);
+    if (activation == Activation::gelu) s = gelu(s);
+    if (activation == Activation::relu) s = relu(s);
     if (e.gamma) s *= load(e.gamma + n, count...);
     const int64_t at = m * (e.residual_stride ? e.residual_stride : c_stride) + n;
     if (e.mask) s = load(e.mask + at, count...) > Vec<Acc<T>>{} ? s : Vec<Acc<T>>{};
@@ -358,17 +361,29 @@ struct Finish {
     return s;
   }
 
+  template <Activation kActivation>
+  [[gnu::always_inline]] void rows(const Acc<T>* sums, int64_t sums_stride, int64_t m, int count,
+                                   int64_t n, int64_t columns) const {
+    const Epilogue<T> local = e;  // no store can change it, so its fields stay in registers
+    for (int i = 0; i < count; ++i)
+      each_vector<T>(columns, [&](int64_t j, auto... part) {
+        store(c + (m + i) * c_stride + n + j,
+              value(local, kActivation, load(sums + i * sums_stride + j), m + i, n + j, c_stride,
+                    part...),
+              part...);
+      });
+  }
+
   /// A tile of sums whose first one belongs to row m, column n of c.
-  void tile(const Acc<T>* sums, int64_t sums_stride, int64_t m, int rows, int64_t n,
+  void tile(const Acc<T>* sums, int64_t sums_stride, int64_t m, int count, int64_t n,
             int64_t columns) const {
     // The lines were asked for before the tile was computed and wait in the second-level cache.
-    fetch_for_writing(c + m * c_stride + n, c_stride, rows, int((columns + kPanel - 1) / kPanel));
-    for (int i = 0; i < rows; ++i)
-      each_vector<T>(columns, [&](int64_t j, auto... count) {
-        store(c + (m + i) * c_stride + n + j,
-              value(e, load(sums + i * sums_stride + j), m + i, n + j, c_stride, count...),
-              count...);
-      });
+    fetch_for_writing(c + m * c_stride + n, c_stride, count, int((columns + kPanel - 1) / kPanel));
+    switch (e.activation) {
+      case Activation::none: return rows<Activation::none>(sums, sums_stride, m, count, n, columns);
+      case Activation::relu: return rows<Activation::relu>(sums, sums_stride, m, count, n, columns);
+      case Activation::gelu: return rows<Activation::gelu>(sums, sums_stride, m, count, n, columns);
+    }
   }
 };
 

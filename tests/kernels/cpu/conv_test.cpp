@@ -10,7 +10,7 @@ struct Size {
 };
 const Size kSizes[] = {{1, 1, 1, 1, 1},     {1, 1, 7, 3, 5},    {1, 5, 1, 16, 33},
                        {2, 3, 15, 7, 16},   {1, 7, 13, 31, 7},  {3, 4, 31, 5, 47},
-                       {1, 2, 37, 64, 32},  {1, 2, 300, 2, 1},  {1, 3, 29, 33, 17},
+                       {1, 9, 37, 64, 32},  {1, 2, 300, 2, 1},  {1, 3, 29, 33, 17},
                        {1, 1, 14, 260, 18}, {1, 1, 150, 650, 3}};
 
 int64_t clamped(int64_t i, int64_t n) { return std::min(std::max<int64_t>(i, 0), n - 1); }
@@ -71,12 +71,22 @@ std::vector<T> packed(Matrix<T>& weight, int64_t IC, ConvUse use) {
   return result;
 }
 
+/// Whether f32 goes through Winograd's transform, which other types never do.
+template <class T>
+std::vector<int> winograd_or_not() {
+  return std::same_as<T, float> ? std::vector<int>{1, 0} : std::vector<int>{0};
+}
+
 /// Relative to the magnitudes: sqrt(n) roundings of the sum (see gemm_test.cpp), one more
 /// rounding to bf16 for values that the hardware multiplies as bf16 after interpolation, and for
 /// interpolated values the rounding of the coordinate, which grows with the size of the small map.
+/// Winograd's transforms multiply a rounding by at most 8.3 along each axis: the largest row of
+/// |A^T| (|G| 1 * |B^T| 1), divided by the three terms that it computes; errors of both axes have
+/// random signs, so together it is the root of 8.3^2.
 template <class T>
-double sum_bound(int64_t terms, bool resized, int64_t extent) {
-  const double sums = (2 * std::sqrt(double(terms)) + 4) * sum_rounding<T>();
+double sum_bound(int64_t terms, bool resized, int64_t extent, bool winograd = false) {
+  const double sums =
+      (2 * std::sqrt(double(terms)) + 4) * sum_rounding<T>() * (winograd ? 8.3 : 1.0);
   return resized ? sums + rounding<T>() + 8 * double(extent) * sum_rounding<T>() : sums;
 }
 }  // namespace
@@ -86,9 +96,11 @@ TEMPLATE_TEST_CASE("conv3x3: matches the double loop with every epilogue", "", f
   using T = TestType;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
+  const bool winograd = GENERATE(from_range(winograd_or_not<T>())) == 1;
+  const WinogradScope winograd_scope(winograd);
   for (const auto [B, H, W, IC, OC] : kSizes) {
     for (const bool full : {false, true}) {
-      CAPTURE(name_of(isa), B, H, W, IC, OC, full);
+      CAPTURE(name_of(isa), winograd, B, H, W, IC, OC, full);
       Matrix<T> x(B * H * W, IC, 0, 1), weight(OC, 9 * IC, 0, 2), bias(1, OC, 0, 3),
           mask(B * H * W, IC, 0, 4), residual(B * H * W, OC, 0, 5), residual2(B * H * W, OC, 0, 6),
           y(B * H * W, OC, 0, 7);
@@ -122,7 +134,7 @@ TEMPLATE_TEST_CASE("conv3x3: matches the double loop with every epilogue", "", f
             s = std::max(s + bias(0, oc), 0.0) + residual(p, oc) + residual2(p, oc);
             scale = std::abs(s) + std::abs(residual(p, oc)) + std::abs(residual2(p, oc));
           }
-          const double allowed = sum_bound<T>(9 * IC, false, 0) * magnitude +
+          const double allowed = sum_bound<T>(9 * IC, false, 0, winograd) * magnitude +
                                  4 * sum_rounding<T>() * scale + rounding<T>() * std::abs(s) +
                                  1e-300;
           const double error = std::abs(y(p, oc) - s) / allowed;
@@ -138,6 +150,8 @@ TEMPLATE_TEST_CASE("conv3x3: enlarges its input on the way", "", float, double, 
   using T = TestType;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
+  const bool winograd = GENERATE(from_range(winograd_or_not<T>())) == 1;
+  const WinogradScope winograd_scope(winograd);
   const bool relu = GENERATE(false, true);
   struct Resize {
     int64_t h, w, H, W, C;
@@ -148,8 +162,8 @@ TEMPLATE_TEST_CASE("conv3x3: enlarges its input on the way", "", float, double, 
                                      {7, 1, 3, 2, 5},
                                      {19, 37, 37, 74, 7},
                                      {6, 300, 11, 519, 33}}) {
-    CAPTURE(name_of(isa), h, w, H, W, C, relu);
-    const int64_t B = 2, OC = 9;
+    CAPTURE(name_of(isa), winograd, h, w, H, W, C, relu);
+    const int64_t B = 2, OC = 17;
     Matrix<T> x(B * h * w, C, 0, 1), weight(OC, 9 * C, 0, 2), y(B * H * W, OC, 0, 3);
     const auto packed_weight = packed(weight, C, ConvUse::forward);
     conv3x3<T>({.x = {.map = x.data(), .height = h, .width = w, .channels = C, .relu = relu},
@@ -172,9 +186,9 @@ TEMPLATE_TEST_CASE("conv3x3: enlarges its input on the way", "", float, double, 
         double magnitude, weights = 0;
         const double s = convolve(input, weight, C, p / (H * W), p / W % H, p % W, oc, magnitude);
         for (int64_t k = 0; k < 9 * C; ++k) weights += std::abs(weight(oc, k));
-        const double allowed =
-            sum_bound<T>(9 * C, true, std::max(h, w)) * std::max(magnitude, largest * weights) +
-            rounding<T>() * std::abs(s);
+        const double allowed = sum_bound<T>(9 * C, true, std::max(h, w), winograd) *
+                                   std::max(magnitude, largest * weights) +
+                               rounding<T>() * std::abs(s);
         const double error = std::abs(y(p, oc) - s) / allowed;
         worst = std::isnan(error) ? 1e300 : std::max(worst, error);
       }
@@ -187,10 +201,12 @@ TEMPLATE_TEST_CASE("conv3x3: a head gives one value a pixel", "", float, double,
   using T = TestType;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
+  const bool winograd = GENERATE(from_range(winograd_or_not<T>())) == 1;
+  const WinogradScope winograd_scope(winograd);
   const HeadActivation activation = GENERATE(HeadActivation::relu, HeadActivation::sigmoid);
   for (const int64_t OC : {1, 7, 32, 47}) {
-    CAPTURE(name_of(isa), int(activation), OC);
-    const int64_t B = 2, H = 5, W = 23, C = 9;
+    CAPTURE(name_of(isa), winograd, int(activation), OC);
+    const int64_t B = 2, H = 5, W = 23, C = 17;
     Matrix<T> x(B * H * W, C, 0, 1), weight(OC, 9 * C, 0, 2), bias(1, OC, 0, 3),
         head(1, OC, 0, 4, 1 / std::sqrt(9.0 * C * OC)), head_bias(1, 1, 0, 5),
         y(B * H * W, 1, 0, 6);
@@ -218,7 +234,7 @@ TEMPLATE_TEST_CASE("conv3x3: a head gives one value a pixel", "", float, double,
         s = std::max(s + bias(0, oc), 0.0);
         magnitude += std::abs(bias(0, oc));
         total += s * head(0, oc);
-        bound += sum_bound<T>(9 * C, false, 0) * magnitude * std::abs(head(0, oc));
+        bound += sum_bound<T>(9 * C, false, 0, winograd) * magnitude * std::abs(head(0, oc));
         size += std::abs(s * head(0, oc));
       }
       bound += (2 * std::sqrt(double(OC)) + 4) * sum_rounding<T>() * size;
@@ -244,8 +260,10 @@ TEMPLATE_TEST_CASE("conv3x3: packed for the input gradient it is the adjoint", "
   using T = TestType;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
+  const bool winograd = GENERATE(from_range(winograd_or_not<T>())) == 1;
+  const WinogradScope winograd_scope(winograd);
   for (const auto [B, H, W, IC, OC] : kSizes) {
-    CAPTURE(name_of(isa), B, H, W, IC, OC);
+    CAPTURE(name_of(isa), winograd, B, H, W, IC, OC);
     Matrix<T> dy(B * H * W, OC, 0, 1), weight(OC, 9 * IC, 0, 2), dx(B * H * W, IC, 0, 3);
     const auto w = packed(weight, IC, ConvUse::input_gradient);
     conv3x3<T>({.x = {.map = dy.data(), .height = H, .width = W, .channels = OC},
@@ -273,8 +291,8 @@ TEMPLATE_TEST_CASE("conv3x3: packed for the input gradient it is the adjoint", "
               magnitude += std::abs(term);
             }
           }
-        const double allowed =
-            sum_bound<T>(9 * OC, false, 0) * magnitude + rounding<T>() * std::abs(sum) + 1e-300;
+        const double allowed = sum_bound<T>(9 * OC, false, 0, winograd) * magnitude +
+                               rounding<T>() * std::abs(sum) + 1e-300;
         worst = std::max(worst, std::abs(dx(p, ic) - sum) / allowed);
       }
     CHECK(worst <= 1);
@@ -286,12 +304,14 @@ TEMPLATE_TEST_CASE("conv3x3_weight_gradient: matches the double loop", "", float
   using T = TestType;
   const Isa isa = GENERATE(from_range(test_isas()));
   const IsaScope scope(isa);
+  const bool winograd = GENERATE(from_range(winograd_or_not<T>())) == 1;
+  const WinogradScope winograd_scope(winograd);
   const Size sizes[] = {{1, 1, 1, 1, 1},    {1, 1, 7, 3, 5},   {2, 5, 1, 16, 33},
                         {2, 19, 15, 7, 16}, {1, 7, 13, 31, 7}, {3, 50, 31, 5, 9},
                         {1, 2, 600, 2, 1},  {1, 3, 29, 70, 75}};
   for (const auto [B, H, W, IC, OC] : sizes) {
     for (const bool masked : {false, true}) {
-      CAPTURE(name_of(isa), B, H, W, IC, OC, masked);
+      CAPTURE(name_of(isa), winograd, B, H, W, IC, OC, masked);
       Matrix<T> x(B * H * W, IC, 0, 1), dy(B * H * W, OC, 0, 2), mask(B * H * W, OC, 0, 3);
       Matrix<Sum<T>> dweight(OC, 9 * IC, 0, 4);
       conv3x3_weight_gradient<T>(
@@ -315,7 +335,7 @@ TEMPLATE_TEST_CASE("conv3x3_weight_gradient: matches the double loop", "", float
             sum += term;
             magnitude += std::abs(term);
           }
-          const double allowed = sum_bound<T>(B * H * W, false, 0) * magnitude + 1e-300;
+          const double allowed = sum_bound<T>(B * H * W, false, 0, winograd) * magnitude + 1e-300;
           const double error = std::abs(dweight(oc, k) - sum) / allowed;
           worst = std::isnan(error) ? 1e300 : std::max(worst, error);
         }
@@ -327,6 +347,7 @@ TEMPLATE_TEST_CASE("conv3x3_weight_gradient: matches the double loop", "", float
 
 TEMPLATE_TEST_CASE("conv3x3: equal bits for 1, 2 and 3 threads", "", float, double, Bf16) {
   using T = TestType;
+  const WinogradScope winograd_scope(GENERATE(from_range(winograd_or_not<T>())) == 1);
   const int64_t B = 2, H = 61, W = 67, IC = 33, OC = 31;
   Matrix<T> x(B * H * W, IC, 0, 1), dy(B * H * W, OC, 0, 2), weight(OC, 9 * IC, 0, 3),
       y(B * H * W, OC, 0, 4);
@@ -360,15 +381,6 @@ TEMPLATE_TEST_CASE("conv3x3: equal bits for 1, 2 and 3 threads", "", float, doub
     }
     CHECK(same_bits(first, y.storage));
     CHECK(same_bits(first_gradient, dweight.storage));
-  }
-}
-
-TEMPLATE_TEST_CASE("pack_conv: unpack_conv is its inverse", "", float, double, Bf16) {
-  using T = TestType;
-  for (const auto& [OC, IC] : {std::pair<int64_t, int64_t>{1, 1}, {31, 7}, {64, 48}}) {
-    Matrix<T> weight(OC, 9 * IC, 0, 1), back(OC, 9 * IC, 0, 2);
-    unpack_conv(packed(weight, IC, ConvUse::forward).data(), OC, IC, back.data());
-    CHECK(same_bits(weight.storage, back.storage));
   }
 }
 
