@@ -1,8 +1,20 @@
 #include "core/crc32.h"
 
+#ifdef FATHOM_DEFLATE
+#include <libdeflate.h>
+#endif
+
 #include <array>
 
 namespace fathom {
+
+#ifdef FATHOM_DEFLATE
+
+uint32_t crc32_of(std::span<const std::byte> bytes) {
+  return libdeflate_crc32(0, bytes.data(), bytes.size());  // carry-less products where there are
+}
+
+#else
 
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 
@@ -40,5 +52,7 @@ uint32_t crc32_of(std::span<const std::byte> bytes) {
   for (; at != end; ++at) crc = crc >> 8 ^ kTables[0][(crc ^ uint32_t(*at)) & 0xff];
   return ~crc;
 }
+
+#endif
 
 }  // namespace fathom

@@ -75,7 +75,11 @@ static std::vector<uint8_t> repeat_grey(const std::vector<uint8_t>& grey) {
 static std::vector<uint8_t> decode_rgb(Bytes file, const ImageHeader& header) {
   switch (header.format) {
     case ImageFormat::jpeg: return codec::decode_jpeg(file, header);
-    case ImageFormat::png:
+    case ImageFormat::png: {
+      auto pixels = codec::decode_png(file, header);
+      if (!pixels) return codec::decode_stb(file, header, 3);
+      return header.channels == 1 ? repeat_grey(*pixels) : *std::move(pixels);
+    }
     case ImageFormat::bmp:
     case ImageFormat::tga: return codec::decode_stb(file, header, 3);
     case ImageFormat::pnm: {
@@ -104,6 +108,11 @@ static std::vector<uint16_t> decode_grey(Bytes file, const ImageHeader& header) 
   const int channels = header.channels <= 2 ? 1 : 3;
   if (header.format == ImageFormat::pnm) return grey_of(codec::decode_pnm(file, header), channels);
   if (header.format == ImageFormat::jpeg) return grey_of(codec::decode_jpeg(file, header), 3);
+  if (header.format == ImageFormat::png) {
+    if (auto samples = codec::decode_png16(file, header))
+      return channels == 1 ? *std::move(samples) : grey_of(*samples, channels);
+    if (const auto samples = codec::decode_png(file, header)) return grey_of(*samples, channels);
+  }
   if (header.bits == 16) return grey_of(codec::decode_stb16(file, header, channels), channels);
   return grey_of(codec::decode_stb(file, header, channels), channels);
 }

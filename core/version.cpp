@@ -23,6 +23,11 @@ std::string build_summary() {
 #else
   text += "zlib: none\n";
 #endif
+#ifdef FATHOM_DEFLATE
+  text += "deflate: libdeflate\n";
+#else
+  text += "deflate: none\n";
+#endif
 #ifdef FATHOM_EXR
   text += "exr: OpenEXRCore\n";
 #else

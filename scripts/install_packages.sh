@@ -3,7 +3,7 @@
 #   scripts/install_packages.sh [PACKAGE...]    more packages than the build's own
 set -euo pipefail
 
-packages=(g++ cmake ninja-build git libjpeg62-turbo-dev libpng-dev zlib1g-dev libcli11-dev
+packages=(g++ cmake ninja-build git libjpeg62-turbo-dev libpng-dev zlib1g-dev libdeflate-dev libcli11-dev
           nlohmann-json3-dev libstb-dev libxxhash-dev catch2 "$@")
 if ! command -v dpkg-query >/dev/null; then
   echo "This is not a Debian system: install the equivalents of ${packages[*]} yourself." >&2

@@ -1,6 +1,7 @@
 #include "train/data/augment.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "models/preprocess.h"
 #include "train/data/color.h"
@@ -40,22 +41,15 @@ Perturbation draw_perturbation(const AugmentSection& augment, const SampleId& id
   return drawn;
 }
 
-static void apply_jitter(const Perturbation& p, std::span<float> rgb) {
-  for (const int step : p.order) {
-    switch (step) {
-      case 0: adjust_brightness(rgb, p.brightness); break;
-      case 1: adjust_contrast(rgb, p.contrast); break;
-      case 2: adjust_saturation(rgb, p.saturation); break;
-      case 3: adjust_hue(rgb, p.hue); break;
-      default: fail("perturb: unknown step ", step);
-    }
-  }
-}
-
 void perturb(const Perturbation& p, std::span<float> rgb, int64_t height, int64_t width) {
-  for (float& value : rgb) value = std::clamp(value, 0.0f, 1.0f);
-  if (p.jitter) apply_jitter(p, rgb);
-  if (p.grey) make_grey(rgb);
+  using enum ColorStep::Kind;
+  const ColorStep jitter[] = {
+      {brightness, p.brightness}, {contrast, p.contrast}, {saturation, p.saturation}, {hue, p.hue}};
+  std::vector<ColorStep> steps;
+  if (p.jitter)
+    for (const int step : p.order) steps.push_back(jitter[step]);
+  if (p.grey) steps.push_back({grey});
+  adjust_colors(rgb, steps);
   if (p.blur_sigma > 0) gaussian_blur(rgb, height, width, p.blur_sigma);
 }
 

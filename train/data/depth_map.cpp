@@ -1,6 +1,7 @@
 #include "train/data/depth_map.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 
@@ -64,8 +65,10 @@ static std::vector<uint8_t> classify(const FloatMap& stored, const LabelFormat& 
   std::vector<uint8_t> pixels(stored.values.size());
   const float lowest =
       format.kind == LabelKind::depth ? std::numeric_limits<float>::denorm_min() : 0;
-  for (size_t i = 0; i < pixels.size(); ++i)
-    pixels[i] = stored.values[i] >= lowest && stored.values[i] <= std::numeric_limits<float>::max();
+  const float* const from = stored.values.data();
+  uint8_t* const to = pixels.data();
+  for (size_t i = 0; i < pixels.size(); ++i)  // no branch, so that it vectorises
+    to[i] = uint8_t(int(from[i] >= lowest) & int(from[i] <= std::numeric_limits<float>::max()));
   for (const Marker& marker : format.invalid)
     for (size_t i = 0; i < pixels.size(); ++i)
       if (marker.matches(stored.values[i])) pixels[i] = kInvalid;
@@ -110,55 +113,57 @@ static void apply_sky(const FloatMap& stored, const LabelFormat& format, const F
 
 // z of a distance along the ray through every pixel's centre. Source: DepthAnything/
 // Depth-Anything-V2, metric_depth/dataset/hypersim.py.
-static FloatMap plane_depth(const FloatMap& distance, double focal_px) {
-  FloatMap z = distance;
-  for (int64_t y = 0, i = 0; y < z.height; ++y) {
-    const double v = double(y) - 0.5 * double(z.height - 1);
-    for (int64_t x = 0; x < z.width; ++x, ++i) {
-      const double u = double(x) - 0.5 * double(z.width - 1);
+static void make_plane_depth(FloatMap& distance, double focal_px) {
+  for (int64_t y = 0, i = 0; y < distance.height; ++y) {
+    const double v = double(y) - 0.5 * double(distance.height - 1);
+    for (int64_t x = 0; x < distance.width; ++x, ++i) {
+      const double u = double(x) - 0.5 * double(distance.width - 1);
       const double ray = std::sqrt(u * u + v * v + focal_px * focal_px);
-      z.values[size_t(i)] = float(z.values[size_t(i)] * focal_px / ray);
+      float& value = distance.values[size_t(i)];
+      value = float(value * focal_px / ray);
     }
   }
-  return z;
 }
 
 // Relative maps have no scale, so the unit cancels: the nearest valid pixel over this one, rounded
-// once. Loops without branches, as a label has more pixels than the crop that is made of it.
-static void fill_inverse_depth(const FloatMap& stored, LabelKind kind, DepthMap& map) {
-  const size_t count = map.mask.size();
-  const float* const from = stored.values.data();
-  const uint8_t* const mask = map.mask.data();
-  float* const to = map.values.data();
-  if (kind == LabelKind::depth) {
-    float nearest = std::numeric_limits<float>::max();
-    for (size_t i = 0; i < count; ++i)
-      nearest = mask[i] == kValid && from[i] < nearest ? from[i] : nearest;
-    for (size_t i = 0; i < count; ++i) to[i] = mask[i] == kValid ? nearest / from[i] : 0;
-  } else {
-    float largest = 0;
-    for (size_t i = 0; i < count; ++i)
-      largest = mask[i] == kValid && from[i] > largest ? from[i] : largest;
-    if (largest == 0) return;
-    for (size_t i = 0; i < count; ++i) to[i] = mask[i] == kValid ? from[i] / largest : 0;
+// once. In place, and without branches: a label has more pixels than the crop that is made of it.
+// Valid numbers are not negative, so their bits are ordered as they are, and integers vectorise.
+static void make_inverse_depth(std::vector<float>& values, const std::vector<uint8_t>& mask,
+                               LabelKind kind) {
+  float* const v = values.data();
+  const uint8_t* const m = mask.data();
+  const bool depth = kind == LabelKind::depth;
+  int32_t least = std::bit_cast<int32_t>(std::numeric_limits<float>::max()), most = 0;
+  for (size_t i = 0; i < mask.size(); ++i) {
+    const auto bits = std::bit_cast<int32_t>(v[i]), counts = -int32_t(m[i] == kValid);
+    const int32_t low = bits | (~counts & INT32_MAX), high = bits & counts;
+    least = low < least ? low : least;
+    most = high > most ? high : most;
+  }
+  const auto nearest = std::bit_cast<float>(least), largest = std::bit_cast<float>(most);
+  for (size_t i = 0; i < mask.size(); ++i) {
+    const float over = depth ? nearest : v[i], under = depth ? v[i] : largest;
+    const float ratio = over / under;  // whatever it is where the pixel does not count
+    v[i] = int(m[i] == kValid) & int(under > 0) ? ratio : 0;
   }
 }
 
-static void fill_metres(const FloatMap& stored, const LabelFormat& format, DepthMap& map) {
+static void make_metres(std::vector<float>& values, std::vector<uint8_t>& mask,
+                        const LabelFormat& format) {
   check(format.unit_m > 0,
         "metres are asked for, but the label's unit is relative; state its unit in the manifest "
         "(\"unit\": \"m\", \"cm\", \"mm\", or \"1/m\" for disparity)");
-  for (size_t i = 0; i < map.mask.size(); ++i) {
-    const double value = format.scale * double(stored.values[i]);
+  for (size_t i = 0; i < mask.size(); ++i) {
+    const double value = format.scale * double(values[i]);
     const double depth_m =
         format.kind == LabelKind::depth ? value * format.unit_m : format.unit_m / value;
-    const bool finite = map.mask[i] == kValid && depth_m <= std::numeric_limits<float>::max();
-    map.mask[i] = finite ? kValid : kInvalid;
-    if (finite) map.values[i] = float(depth_m);
+    const bool finite = mask[i] == kValid && depth_m <= std::numeric_limits<float>::max();
+    mask[i] = finite ? kValid : kInvalid;
+    values[i] = finite ? float(depth_m) : 0;
   }
 }
 
-DepthMap depth_map(const FloatMap& stored, const LabelFormat& format, DepthTarget target,
+DepthMap depth_map(FloatMap stored, const LabelFormat& format, DepthTarget target,
                    const FloatMap* mask, const FloatMap* sky) {
   check_map("depth_map", stored);
   check(format.scale > 0 && std::isfinite(format.scale),
@@ -169,24 +174,21 @@ DepthMap depth_map(const FloatMap& stored, const LabelFormat& format, DepthTarge
     check(odd == stored.values.end(), "the label holds ", odd == stored.values.end() ? 0 : *odd,
           ", below refuse_below = ", *format.refuse_below, ": an ordinal map, which has no depth");
   }
-  DepthMap map{stored.height, stored.width, std::vector<float>(stored.values.size()),
-               classify(stored, format)};
-  if (mask != nullptr) apply_mask(*mask, format.mask_above, stored, map.mask);
+  std::vector<uint8_t> pixels = classify(stored, format);
+  if (mask != nullptr) apply_mask(*mask, format.mask_above, stored, pixels);
   if (format.lowest_percent > 0 || format.highest_percent < 100)
-    apply_percentiles(stored, format.lowest_percent, format.highest_percent, map.mask);
-  apply_sky(stored, format, sky, map.mask);
-  const bool along_ray = format.ray_focal_px > 0;
-  const FloatMap flat = along_ray ? plane_depth(stored, format.ray_focal_px) : FloatMap{};
-  const FloatMap& values = along_ray ? flat : stored;
+    apply_percentiles(stored, format.lowest_percent, format.highest_percent, pixels);
+  apply_sky(stored, format, sky, pixels);
+  if (format.ray_focal_px > 0) make_plane_depth(stored, format.ray_focal_px);
   if (target == DepthTarget::metres)
-    fill_metres(values, format, map);
+    make_metres(stored.values, pixels, format);
   else
-    fill_inverse_depth(values, format.kind, map);
-  for (uint8_t& pixel : map.mask) pixel = pixel != kInvalid;
-  check(std::ranges::find(map.mask, 1) != map.mask.end(), "the label of ", map.height, " x ",
-        map.width,
+    make_inverse_depth(stored.values, pixels, format.kind);
+  for (uint8_t& pixel : pixels) pixel = pixel != kInvalid;
+  check(std::ranges::find(pixels, 1) != pixels.end(), "the label of ", stored.height, " x ",
+        stored.width,
         " has no valid pixel; is what the manifest says of it right (kind, invalid, mask)?");
-  return map;
+  return {stored.height, stored.width, std::move(stored.values), std::move(pixels)};
 }
 
 }  // namespace fathom

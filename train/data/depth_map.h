@@ -65,7 +65,7 @@ struct DepthMap {
 /// whatever was stored there. The masks may have another size; the nearest pixel counts. Throws
 /// Error when no pixel is valid, or the target needs a unit that the format does not state. Source:
 /// Yang et al., "Depth Anything" (2024), section 3.1; MegaDepth's and Hypersim's loaders.
-DepthMap depth_map(const FloatMap& stored, const LabelFormat& format, DepthTarget target,
+DepthMap depth_map(FloatMap stored, const LabelFormat& format, DepthTarget target,
                    const FloatMap* mask = nullptr, const FloatMap* sky = nullptr);
 
 }  // namespace fathom

@@ -10,6 +10,8 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/heap.h"
+#include "models/preprocess.h"
 #include "train/data/manifest.h"
 #include "train/data/order.h"
 #include "train/data/sample.h"
@@ -79,11 +81,12 @@ Loader::State::State(LoaderOptions given)
                                                             .rank = options.rank,
                                                             .world = options.world,
                                                             .weights = options.weights});
-  const int64_t pixel = 12 + (options.perturb ? 12 : 0) + (labeled ? 5 : 0);
+  const int64_t pixel = 12 + (labeled ? 5 : 0);
   batch_bytes = options.batch * options.side * options.side * pixel;
   window = std::max<int64_t>(1, options.queue_bytes / batch_bytes);
   delivered = options.first_batch;
   next_place = delivered * options.batch;
+  keep_freed_memory();
   for (int64_t i = 0; i < options.workers; ++i) threads.emplace_back([this] { work(); });
 }
 
@@ -99,8 +102,7 @@ Loader::State::~State() {
 LoaderBatch Loader::State::empty_batch() const {
   const Shape map{options.batch, options.side, options.side};
   const Shape photo{options.batch, options.side, options.side, 3};
-  LoaderBatch batch{.image = empty(photo), .clean = {}, .target = {}, .mask = {}};
-  if (options.perturb) batch.clean = empty(photo);
+  LoaderBatch batch{.image = empty(photo), .target = {}, .mask = {}};
   if (labeled) {
     batch.target = empty(map);
     batch.mask = empty(map, {DType::boolean});
@@ -191,13 +193,9 @@ void Loader::State::fill_from(LoaderBatch& batch, int64_t slot, const ManifestEn
                 {batch.mask.data<bool>() + slot * pixels, size_t(pixels)});
   }
   const std::span<float> image(batch.image.data<float>() + slot * pixels * 3, size_t(pixels * 3));
+  if (!options.perturb) return resize_crop(photo, window, image, kImageNet);
   resize_crop(photo, window, image);
-  if (options.perturb) {
-    const std::span<float> clean(batch.clean.data<float>() + slot * pixels * 3, image.size());
-    std::ranges::copy(image, clean.begin());
-    normalize(clean);
-    perturb(draw_perturbation(options.augment, id), image, side, side);
-  }
+  perturb(draw_perturbation(options.augment, id), image, side, side);
   normalize(image);
 }
 

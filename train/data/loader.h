@@ -20,7 +20,7 @@ struct LoaderOptions {
   DepthTarget target = DepthTarget::inverse_depth;
   int64_t side = 518;  // of the square crop
   int64_t batch = 1;
-  bool perturb = false;  // colours and blur of the image; then the clean one comes too
+  bool perturb = false;  // colours and blur of the image
   AugmentSection augment = {};
   uint64_t seed = 0;
   int64_t rank = 0, world = 1;
@@ -34,7 +34,6 @@ struct LoaderOptions {
 /// B samples of one size, on the CPU.
 struct LoaderBatch {
   Tensor image;                    // [B, side, side, 3], perturbed if asked for, normalised
-  Tensor clean;                    // the same without colour changes; only with `perturb`
   Tensor target;                   // [B, side, side]; undefined for unlabeled data
   Tensor mask;                     // boolean [B, side, side]: where the target is valid
   std::vector<SampleId> ids = {};  // for cutmix_regions
@@ -55,7 +54,8 @@ struct LoaderReport {
 /// Place q = n * batch + b takes position q % epoch_size of epoch q / epoch_size (SampleOrder).
 /// Where that sample cannot be read, the sample of the next position takes its place, too. Memory:
 /// queue_bytes (or one batch) and, for each worker, what decoding one photo and its label takes,
-/// less than 64 bytes a pixel.
+/// less than 64 bytes a pixel; of it 64 MiB are kept from one
+/// photo to the next, by the whole process (core/heap.h).
 class Loader {
  public:
   /// Throws Error for a manifest that cannot be read, or labeled and unlabeled entries together.

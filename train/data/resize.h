@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/image.h"
+#include "models/preprocess.h"
 #include "train/data/depth_map.h"
 
 namespace fathom {
@@ -16,10 +17,11 @@ struct CropWindow {
   bool flip = false;
 };
 
-/// The window of a photo, bicubic as `preprocess` (models/preprocess.h) but in float and without
-/// normalisation: values / 255, overshoot kept. Only what the window needs is computed.
+/// The window of a photo, bicubic as `preprocess` (models/preprocess.h) but in float: values / 255,
+/// overshoot kept, then (value - mean) / deviation. Only what the window needs is computed.
 /// out: [window.height, window.width, 3].
-void resize_crop(const Image8& photo, const CropWindow& window, std::span<float> out);
+void resize_crop(const Image8& photo, const CropWindow& window, std::span<float> out,
+                 const Normalization& normalization = kNoNormalization);
 
 /// The window of a label, by OpenCV's INTER_NEAREST (index floor(i * scale)), so valid and invalid
 /// pixels do not mix. The label may have another size than the photo.

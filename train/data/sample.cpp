@@ -26,12 +26,13 @@ static FloatMap load_map(const FileStore& files, const std::string& name, std::s
 DepthMap load_depth(const FileStore& files, const ManifestEntry& entry, DepthTarget target,
                     const ImageOptions& options) {
   check(entry.labeled(), full_name(files, entry.image), ": the manifest names no depth for it");
-  const FloatMap stored = load_map(files, entry.depth, entry.key, options);
+  FloatMap stored = load_map(files, entry.depth, entry.key, options);
   std::optional<FloatMap> mask, sky;
   if (!entry.mask.empty()) mask = load_map(files, entry.mask, {}, options);
   if (!entry.sky.empty()) sky = load_map(files, entry.sky, {}, options);
   return naming(full_name(files, entry.depth), [&] {
-    return depth_map(stored, entry.format, target, mask ? &*mask : nullptr, sky ? &*sky : nullptr);
+    return depth_map(std::move(stored), entry.format, target, mask ? &*mask : nullptr,
+                     sky ? &*sky : nullptr);
   });
 }
 

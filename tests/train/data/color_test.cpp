@@ -14,6 +14,10 @@ static std::vector<float> random_pixels(int64_t count) {
   return {values.begin(), values.end()};
 }
 
+static void adjust(std::vector<float>& pixels, ColorStep step) {
+  adjust_colors(pixels, {&step, 1});
+}
+
 TEST_CASE("color: brightness, contrast, saturation and grey follow their formulas") {
   const std::vector<float> pixels = {0.5f, 0.25f, 1, 0, 0.5f, 0.75f};
   const double grey[] = {0.2989 * 0.5 + 0.587 * 0.25 + 0.114, 0.587 * 0.5 + 0.114 * 0.75};
@@ -22,10 +26,10 @@ TEST_CASE("color: brightness, contrast, saturation and grey follow their formula
   for (const float factor : {0.0f, 0.5f, 1.0f, 1.5f}) {
     CAPTURE(factor);
     std::vector<float> bright = pixels, contrast = pixels, saturated = pixels, gray = pixels;
-    adjust_brightness(bright, factor);
-    adjust_contrast(contrast, factor);
-    adjust_saturation(saturated, factor);
-    make_grey(gray);
+    adjust(bright, {ColorStep::Kind::brightness, factor});
+    adjust(contrast, {ColorStep::Kind::contrast, factor});
+    adjust(saturated, {ColorStep::Kind::saturation, factor});
+    adjust(gray, {ColorStep::Kind::grey});
     for (size_t i = 0; i < 6; ++i) {
       const double p = pixels[i], g = grey[i / 3];
       // A handful of roundings of values below 2.
@@ -61,7 +65,7 @@ TEST_CASE("color: hue turns as torchvision's does") {
   pixels.insert(pixels.end(), {1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 0.2f, 0.9f, 0.9f});
   for (const float shift : {-0.25f, -0.1f, 0.0f, 0.25f, 0.5f}) {
     std::vector<float> ours = pixels;
-    adjust_hue(ours, shift);
+    adjust(ours, {ColorStep::Kind::hue, shift});
     double worst = 0;
     for (size_t i = 0; i < pixels.size(); i += 3) {
       const auto expected = turned(pixels[i], pixels[i + 1], pixels[i + 2], shift);
@@ -73,8 +77,29 @@ TEST_CASE("color: hue turns as torchvision's does") {
   }
 }
 
+// More pixels than are handled at a time, and not a multiple; contrast's mean is of all of them.
+TEST_CASE("color: steps one by one and together are the same") {
+  const ColorStep steps[] = {{ColorStep::Kind::brightness, 1.3f},
+                             {ColorStep::Kind::contrast, 0.6f},
+                             {ColorStep::Kind::hue, 0.2f},
+                             {ColorStep::Kind::contrast, 1.4f},
+                             {ColorStep::Kind::saturation, 0.5f}};
+  std::vector<float> together = random_pixels(1000), one_by_one = together;
+  together[7] = one_by_one[7] = -0.5f;  // limited first
+  adjust_colors(together, steps);
+  for (const ColorStep& step : steps) adjust(one_by_one, step);
+  CHECK(together == one_by_one);
+  std::vector<float> grey = random_pixels(1000), contrast = grey;
+  double mean = 0;
+  for (size_t i = 0; i < grey.size(); i += 3)
+    mean += (0.2989 * grey[i] + 0.587 * grey[i + 1] + 0.114 * grey[i + 2]) / 1000;
+  adjust(contrast, {ColorStep::Kind::contrast, 0});
+  for (const float value : contrast)
+    REQUIRE(std::abs(value - mean) < 5e-6);  // sums of 32 values in float: 32 * 2^-24
+}
+
 TEST_CASE("color: blur is a separable Gaussian with repeated borders") {
-  const int64_t H = 7, W = 5;
+  const int64_t H = 7, W = 13;  // rows of a block of 32 floats and some
   const std::vector<float> pixels = random_pixels(H * W);
   for (const float sigma : {0.1f, 0.8f, 2.0f}) {
     std::vector<float> ours = pixels;
