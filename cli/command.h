@@ -18,6 +18,7 @@ void add_label(CLI::App& program, Action& action);
 void add_report(CLI::App& program, Action& action);
 void add_synth(CLI::App& program, Action& action);
 void add_eval(CLI::App& program, Action& action);
-void add_bench(CLI::App& program, Action& action);  // in bench/
+void add_bench(CLI::App& program, Action& action);    // in bench/
+void add_profile(CLI::App& program, Action& action);  // in bench/
 
 }  // namespace fathom::cli

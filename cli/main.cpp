@@ -28,6 +28,7 @@ static int run(int argc, char** argv) {
   add_report(program, action);
   add_synth(program, action);
   add_bench(program, action);
+  add_profile(program, action);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -146,6 +146,7 @@ std::byte* allocate(int64_t bytes) {
   stats.current_bytes += bytes;
   stats.peak_bytes = std::max(stats.peak_bytes, stats.current_bytes);
   ++stats.allocations;
+  if (profile::is_on()) profile::set_memory(kCpu, stats.current_bytes);
   return data;
 }
 
@@ -161,6 +162,7 @@ void release(std::byte* data) noexcept {
   }
   s.live.erase(it);
   s.statistics.current_bytes -= block.asked;
+  if (profile::is_on()) profile::set_memory(kCpu, s.statistics.current_bytes);
   give_back(s, data - (block.guarded ? kGuardBytes : 0), block.held);
 }
 

@@ -16,6 +16,7 @@ struct Node {
   std::vector<Tensor> inputs;  // undefined where no gradient is needed
   Backward backward;
   uint64_t sequence = 0;
+  profile::LayerId layer = 0;
   ~Node();
 };
 
@@ -103,6 +104,7 @@ Tensor record(Tensor y, std::vector<Tensor> inputs, Backward backward) {
   const auto node = std::make_shared<Node>();
   node->inputs = std::move(inputs);
   node->backward = std::move(backward);
+  node->layer = profile::t_place.layer;
   node->sequence = counter.fetch_add(1, std::memory_order_relaxed);
   Tape::node(y) = node;
   return y;
@@ -116,6 +118,7 @@ void backward(const Tensor& y, const Tensor& dy) {
     check(dy.shape() == y.shape() && dy.dtype() == y.dtype(), "backward: dy is ", dy.dtype(), " ",
           dy.shape(), ", but y is ", y.dtype(), " ", y.shape());
   const NoGrad no_grad;
+  const profile::PassScope pass(profile::Pass::backward);
   const Tensor seed = dy.defined() ? dy : full(y.shape(), 1, y.options());
   if (Tape::is_leaf(y)) return Tape::add_to_leaf(y, seed);
 
@@ -146,6 +149,7 @@ void backward(const Tensor& y, const Tensor& dy) {
           "backward: this graph was walked already; its buffers are freed");
     Grads grads;
     {
+      const profile::Layer layer(node->layer);
       const Backward adjoint = std::exchange(node->backward, nullptr);
       grads = adjoint(gradient.contiguous());
       gradient = {};

@@ -15,6 +15,7 @@
 
 #include "core/cgroup.h"
 #include "core/error.h"
+#include "core/profile.h"
 
 namespace fathom {
 namespace {
@@ -41,13 +42,14 @@ class ThreadPool {
 
  private:
   void work(int index, bool pin);
-  bool claim_and_run();
+  bool claim_and_run(bool worker);
 
   // A job. Written by the caller before it publishes ticket_, and stable until done_ reaches
   // total_: whoever claimed a chunk holds the job open.
   int64_t count_ = 0, grain_ = 1, total_ = 0;
   detail::Chunk chunk_ = nullptr;
   void* body_ = nullptr;
+  profile::Job job_;
   std::exception_ptr failure_;
   std::mutex failure_mutex_;
 
@@ -103,31 +105,35 @@ ThreadPool::~ThreadPool() {
 
 // Claims one chunk and runs it. The decrement that takes remaining_ from n to n - 1 owns chunk
 // total_ - n; until that chunk is done the caller cannot return, so the job's fields are stable.
-bool ThreadPool::claim_and_run() {
+bool ThreadPool::claim_and_run(bool worker) {
   int64_t left = remaining_.load(std::memory_order_acquire);
   do {
     if (left <= 0) return false;
   } while (!remaining_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel,
                                              std::memory_order_acquire));
   const int64_t begin = (total_ - left) * grain_;
+  const bool profiled = worker && job_.number != 0;
+  const int64_t begin_ns = profiled ? profile::now_ns() : 0;
   try {
     chunk_(body_, begin, std::min(count_, begin + grain_));
   } catch (...) {
     const std::lock_guard lock(failure_mutex_);
     if (!failure_) failure_ = std::current_exception();
   }
+  if (profiled) profile::end_work(job_, begin_ns);
   done_.fetch_add(1, std::memory_order_acq_rel);
   return true;
 }
 
 void ThreadPool::work(int index, bool pin) {
   inside_region = true;  // a parallel_for inside a chunk stays on this thread
+  profile::set_worker(index);
   if (pin) pin_to(index);
   for (;;) {
     // The epoch first: a stop that comes after it changes it, so the wait below cannot miss it.
     const uint32_t epoch = epoch_.load();
     if (stop_) return;
-    while (claim_and_run()) {
+    while (claim_and_run(true)) {
     }
     const auto deadline = std::chrono::steady_clock::now() + kSpin;
     while (remaining_.load(std::memory_order_relaxed) <= 0 && epoch_.load() == epoch &&
@@ -145,20 +151,24 @@ void ThreadPool::run(int64_t count, int64_t grain, detail::Chunk chunk, void* bo
     return;
   }
   inside_region = true;
+  const profile::Job job = profile::is_on() ? profile::begin_job() : profile::Job{};
+  job_ = job;
   count_ = count, grain_ = grain, total_ = total, chunk_ = chunk, body_ = body;
   failure_ = nullptr;
   done_.store(0, std::memory_order_relaxed);
   remaining_.store(total, std::memory_order_release);
   epoch_.fetch_add(1);
   epoch_.notify_all();
-  while (claim_and_run()) {
+  while (claim_and_run(false)) {
   }
+  const int64_t wait_ns = job.number != 0 ? profile::now_ns() : 0;
   for (int spins = 0; done_.load(std::memory_order_acquire) < total; ++spins) {
     if (spins < 4096)
       pause();
     else
       std::this_thread::yield();
   }
+  if (job.number != 0) profile::end_wait(job, wait_ns);
   inside_region = false;
   const std::exception_ptr failure = std::exchange(failure_, nullptr);
   if (failure) std::rethrow_exception(failure);

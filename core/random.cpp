@@ -14,6 +14,7 @@ static Tensor fill(const Shape& shape, Generator& generator, TensorOptions optio
   Tensor x = empty(shape, {options.dtype});
   const int64_t n = x.numel(), blocks = ceil_div(n, 4);
   const Generator start = generator;
+  const profile::Op op;
   visit_float(options.dtype, [&]<class T>(Tag<T>) {
     T* data = x.data<T>();
     parallel_for(blocks, 4096, [=](int64_t begin, int64_t end) {

@@ -10,7 +10,7 @@ namespace fathom {
 
 std::shared_ptr<Storage> Storage::allocate(int64_t bytes, Device device, int64_t element_bytes) {
   std::shared_ptr<Storage> storage(new Storage);
-  storage->data_ = visit_stream(
+  storage->data_ = visit_host(
       device, [&](auto stream) { return allocator::allocate(stream, bytes, element_bytes); });
   storage->bytes_ = bytes;
   storage->device_ = device;
@@ -26,9 +26,12 @@ std::shared_ptr<Storage> Storage::borrow(std::span<const std::byte> bytes,
   return storage;
 }
 
+static void release(Device device, std::byte* data) {
+  visit_host(device, [&](auto stream) { allocator::release(stream, data); });
+}
+
 Storage::~Storage() {
-  if (!data_ || owner_) return;
-  visit_stream(device_, [&](auto stream) { allocator::release(stream, data_); });
+  if (data_ && !owner_) release(device_, data_);
 }
 
 Tensor Tensor::over(std::shared_ptr<Storage> storage, const Shape& shape, const Strides& strides,

@@ -93,6 +93,7 @@ struct Saved {
 Grads direct_gradients(const Saved& s, const Tensor& dy) {
   const int64_t B = s.x.dim(0), H = s.x.dim(1), W = s.x.dim(2), I = s.x.dim(3);
   const int64_t O = s.weight.dim(0);
+  const profile::Op op;
   Tensor dx, dw;
   visit_gemm(dy.dtype(), [&]<class T>(Tag<T>) {
     using S = stored_t<T>;
@@ -269,6 +270,7 @@ Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight
         .to(DType::f16);
   const Tensor x = x_in.contiguous();
   Tensor y = empty({x.dim(0), H, W}, x.options());
+  const profile::Op op;
   visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
     using S = stored_t<T>;
     cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()),

@@ -141,14 +141,18 @@ Tensor linear_gelu(const Tensor& x_in, const Tensor& weight_in, const Tensor& bi
   const bool needed = needs_grad(x_in) || needs_grad(weight_in) || needs_grad(bias_in);
   Tensor y = empty(with_last(x, weight_in.dim(0)), x.options());
   Tensor sums = needed ? empty_like(y) : Tensor();
-  forward(x, weight_in, bias, {.activation = Activation::gelu, .gamma = {}, .residual = {}}, y,
-          sums);
+  visit_stream(x.device(), [&](CpuStream) {
+    forward(x, weight_in, bias, {.activation = Activation::gelu, .gamma = {}, .residual = {}}, y,
+            sums);
+  });
   if (!needed) return y;
   return record(y, {x_in, weight_in, bias_in},
                 [x, weight = weight_in.contiguous(), bias, sums, need_x = needs_grad(x_in),
                  need_w = needs_grad(weight_in)](const Tensor& dy) {
                   Tensor dsums = empty_like(sums);
-                  kernels::gelu_backward(CpuStream{}, sums, dy, dsums);
+                  visit_stream(dy.device(), [&](CpuStream stream) {
+                    kernels::gelu_backward(stream, sums, dy, dsums);
+                  });
                   return plain_gradients(dsums, x, weight, bias, need_x, need_w);
                 });
 }

@@ -34,11 +34,11 @@ DepthAnything::DepthAnything(const DepthAnythingConfig& config)
       depth_head(config.encoder.channels, config.head) {}
 
 Tensor DepthAnything::operator()(const Tensor& image, DptTrace* trace) const {
-  std::vector<Tensor> maps = pretrained(image, config.taps);
+  std::vector<Tensor> maps = call("pretrained", pretrained, image, config.taps);
   const bool metric = config.kind == DepthKind::metric;
-  return depth_head(std::move(maps), image.dim(1), image.dim(2),
-                    metric ? HeadActivation::sigmoid : HeadActivation::relu,
-                    metric ? config.max_depth_m : 1, trace);
+  return call("depth_head", depth_head, std::move(maps), image.dim(1), image.dim(2),
+              metric ? HeadActivation::sigmoid : HeadActivation::relu,
+              metric ? config.max_depth_m : 1, trace);
 }
 
 void prepare_for_inference(DepthAnything& model, DType dtype, Device device) {

@@ -21,10 +21,16 @@ Block::Block(const Dinov2Config& config)
       mlp(make_ffn(config)),
       ls2{empty({config.channels})} {}
 
-Tensor Block::operator()(const Tensor& x_in) const {
-  Tensor x = x_in;
+Tensor Block::operator()(const Tensor& x) const { return feed_forward(attend(x)); }
+
+Tensor Block::attend(const Tensor& x) const {
+  const profile::Layer layer("attn");
   const Tensor heads = attention(attn.qkv(norm1(x)), attn.heads);  // [B, T, C]
-  x = linear_residual(heads, attn.proj.weight, attn.proj.bias, ls1.gamma, x);
+  return linear_residual(heads, attn.proj.weight, attn.proj.bias, ls1.gamma, x);
+}
+
+Tensor Block::feed_forward(const Tensor& x) const {
+  const profile::Layer layer("mlp");
   const Tensor normed = norm2(x);
   if (const Mlp* ffn = std::get_if<Mlp>(&mlp)) {
     const Tensor hidden = linear_gelu(normed, ffn->fc1.weight, ffn->fc1.bias);  // [B, T, hidden]
@@ -54,6 +60,7 @@ Tensor Dinov2::tokens(const Tensor& image) const {
   const int64_t H = image.dim(1), W = image.dim(2), C = config.channels;
   check(H % config.patch == 0 && W % config.patch == 0, "dinov2: ", H, " x ", W,
         " is not a multiple of the patch size ", config.patch, " on both sides");
+  const profile::Layer layer("tokens");
   const Tensor patches =
       fathom::patch_embed(image, patch_embed.proj.weight, patch_embed.proj.bias);  // [B, P, C]
   const Tensor table = pos_embed.view({pos_embed.dim(1), C});
@@ -70,8 +77,12 @@ std::vector<Tensor> Dinov2::operator()(const Tensor& image, std::span<const int>
   std::vector<Tensor> maps;
   Tensor x = tokens(image);  // [B, lead + H W, C]
   for (int i = 0; i < int(blocks.size()) && maps.size() < taps.size(); ++i) {
-    x = blocks[size_t(i)](x);
+    {
+      const profile::Layer layer("blocks", i);
+      x = blocks[size_t(i)](x);
+    }
     if (taps[maps.size()] != i) continue;
+    const profile::Layer layer("norm");
     maps.push_back(norm(x.narrow(1, lead, H * W)).view({B, H, W, C}));
   }
   check(maps.size() == taps.size(), "dinov2: taps must be ascending block numbers below ",

@@ -81,7 +81,9 @@ struct Block {
   LayerScale ls2;
 
   explicit Block(const Dinov2Config& config);
-  Tensor operator()(const Tensor& x) const;  // [B, T, C] -> [B, T, C]
+  Tensor operator()(const Tensor& x) const;    // [B, T, C] -> [B, T, C]
+  Tensor attend(const Tensor& x) const;        // the first half
+  Tensor feed_forward(const Tensor& x) const;  // the second
   static void parts(auto& self, auto&& visit) {
     visit("norm1", self.norm1);
     visit("attn", self.attn);

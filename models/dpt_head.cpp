@@ -61,28 +61,38 @@ Tensor DptHead::operator()(std::vector<Tensor> maps, int64_t height, int64_t wid
   // From coarse to fine, each map released when its level is done: the finest level alone decides
   // the peak. A path is resized to the size of the next finer level, which need not be its double.
   const auto reassembled = [&](size_t level) {
+    const profile::Layer layer("projects", int64_t(level));
     return projects[level](std::exchange(maps[level], {}));
   };
   const auto resized = [&](const Tensor& x, int64_t times) {
+    const profile::Layer layer("resize");
     return interpolate_bilinear(x, times * h, times * w, true);
   };
-  const Tensor r3 = keep(kept.resize3, resize_layers.down2(reassembled(3)));  // [B, h/2, w/2, c3]
-  Tensor path = scratch.refinenet4(keep(kept.layer4_rn, scratch.layer4_rn(r3)), {});
+  const Tensor r3 = keep(kept.resize3, call("resize_layers.3", resize_layers.down2,
+                                            reassembled(3)));  // [B, h/2, w/2, c3]
+  Tensor path = call("refinenet4", scratch.refinenet4,
+                     keep(kept.layer4_rn, call("layer4_rn", scratch.layer4_rn, r3)), Tensor());
   path = keep(kept.refinenet4, resized(path, 1));
-  path = scratch.refinenet3(scratch.layer3_rn(reassembled(2)), path);
+  path = call("refinenet3", scratch.refinenet3,
+              call("layer3_rn", scratch.layer3_rn, reassembled(2)), path);
   path = keep(kept.refinenet3, resized(path, 2));
-  path = scratch.refinenet2(scratch.layer2_rn(resize_layers.up2(reassembled(1))), path);
+  path = call("refinenet2", scratch.refinenet2,
+              call("layer2_rn", scratch.layer2_rn,
+                   call("resize_layers.1", resize_layers.up2, reassembled(1))),
+              path);
   path = keep(kept.refinenet2, resized(path, 4));
-  path = scratch.refinenet1(
-      scratch.layer1_rn(
-          keep(kept.resize0, resize_layers.up4(keep(kept.projects0, reassembled(0))))),
-      path);  // [B, 4h, 4w, F]
+  const Tensor r0 = keep(kept.resize0, call("resize_layers.0", resize_layers.up4,
+                                            keep(kept.projects0, reassembled(0))));
+  path = call("refinenet1", scratch.refinenet1, call("layer1_rn", scratch.layer1_rn, r0),
+              path);  // [B, 4h, 4w, F]
   if (trace) kept.refinenet1 = resized(path, 8);
-  path = scratch.output_conv1(path, {.upsample_h = 8 * h, .upsample_w = 8 * w});  // F/2 channels
+  path = call("output_conv1", scratch.output_conv1, path,
+              Conv2dOptions{.upsample_h = 8 * h, .upsample_w = 8 * w});  // F/2 channels
   keep(kept.output_conv1, path);
   if (trace) *trace = kept;
 
   const Conv2d &conv0 = scratch.output_conv2.conv0, &conv2 = scratch.output_conv2.conv2;
+  const profile::Layer layer("output_conv2");
   if (!grad_enabled())
     return depth_head(path, height, width, conv0.weight, conv0.bias, conv2.weight, conv2.bias,
                       activation, max_depth_m);

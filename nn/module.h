@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -90,6 +91,12 @@ void for_each_parameter(auto& module, auto&& f) {
 void for_each_module(auto& module, auto&& f) {
   auto ignore = [](const std::string&, auto&, AxisOrder) {};
   detail::walk("", module, f, ignore);
+}
+
+/// module(inputs...), as the layer of this name in a profile. The inputs were computed before.
+decltype(auto) call(std::string_view name, const auto& module, auto&&... inputs) {
+  const profile::Layer layer(name);
+  return module(std::forward<decltype(inputs)>(inputs)...);
 }
 
 /// Number of elements of all parameters.

@@ -29,7 +29,7 @@ for layer in "${layers[@]}"; do
 done
 
 # CUDA's own headers stay behind two doors, so that everything else builds without the toolkit.
-if git grep -nE '^ *# *include *[<"](cuda|cublas|nccl|nvrtc)' -- '*.h' '*.cpp' ':!core/cuda/*.cpp' ':!kernels/cuda/*.cpp' ':!core/gpu.h' ':!core/gpu/*'; then
+if git grep -nE '^ *# *include *[<"](cuda|cublas|nccl|nvrtc|nvtx)' -- '*.h' '*.cpp' ':!core/cuda/*.cpp' ':!kernels/cuda/*.cpp' ':!core/gpu.h' ':!core/gpu/*'; then
   complain "^ CUDA headers belong in core/cuda/*.cpp, kernels/cuda/*.cpp, core/gpu.h and .cu files"
 fi
 

@@ -80,9 +80,27 @@ bench_rows_can_be_listed_measured_compared_and_drawn() {
   nothing_half_written
 }
 
+a_profile_has_tables_a_timeline_and_single_launches() {
+  succeeds try profile --size 28x28 --steps 1 --threads 2 --json p.json --trace t.json
+  says out 'ops account for'
+  says out 'pretrained.blocks.*.mlp'
+  says p.json '"schema": "fathom-profile/1"'
+  says t.json '"traceEvents"'
+  succeeds try profile --train --size 28x28 --steps 1 --every-layer
+  says out 'pretrained.blocks.11.attn'
+  succeeds try profile --kernel layer_norm/backward --shape S/28x28/b2 --dtype bf16 --launches 3
+  says out 'layer_norm/backward/S/28x28/b2/bf16: 3 launches on cpu'
+  refused 1 'no bench has this name' try profile --kernel nothing
+  refused 1 'such as S/518x518/b1' try profile --kernel gelu --shape S
+  refused 1 'multiples of 14' try profile --size 500x500
+  refused 1 'expected cpu, cuda or cuda:N' try profile --device tpu
+  refused 2 '--launches' try profile --launches 3
+  nothing_half_written
+}
+
 help_mentions_every_option() {
   succeeds try --help
-  for word in infer info convert train label eval synth report bench --version; do says out "$word"; done
+  for word in infer info convert train label eval synth report bench profile --version; do says out "$word"; done
   succeeds try infer --help
   for option in --weights --out --format --device --dtype --size --resize-rule --batch --max-pixels \
       --memory-limit --colormap --threads --json --quiet --model-version --kind --max-depth; do

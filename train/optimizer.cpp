@@ -55,6 +55,7 @@ void Optimizer::add_parameter(const std::string& name, Tensor& parameter) {
 
 void Optimizer::accumulate(const Tensor& loss) {
   check(loss.numel() == 1, "Optimizer: the loss must be one number, but is ", loss.shape());
+  const profile::PassScope pass(profile::Pass::update);
   losses_.push_back(loss.detach());
   if (!options_.bf16) return;  // the leaves themselves add up
   for (Parameter& p : parameters_) {
@@ -92,6 +93,7 @@ StepOutcome Optimizer::judge(StepReport& report) {
 StepReport Optimizer::step(double lr_factor) {
   check(!losses_.empty(), "Optimizer: step() without accumulate() since the last one");
   const NoGrad no_grad;
+  const profile::PassScope pass(profile::Pass::update);
   StepReport report{.lr = options_.lr * lr_factor};
   report.outcome = judge(report);
   int64_t* const counts = counts_.data<int64_t>();

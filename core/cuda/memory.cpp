@@ -320,6 +320,8 @@ std::byte* allocate(CudaStream stream, int64_t bytes, int64_t element_bytes) {
   statistics.current_bytes += bytes;
   statistics.peak_bytes = std::max(statistics.peak_bytes, statistics.current_bytes);
   ++statistics.allocations;
+  if (profile::is_on())
+    profile::set_memory({Device::Type::cuda, stream.device}, statistics.current_bytes);
   return data;
 }
 
@@ -330,7 +332,8 @@ void release(CudaStream, std::byte* data) noexcept {
   const auto it = s.live.find(data);
   Block block = std::move(it->second);
   s.live.erase(it);
-  s.devices[block.device].statistics.current_bytes -= block.asked;
+  const int64_t left = s.devices[block.device].statistics.current_bytes -= block.asked;
+  if (profile::is_on()) profile::set_memory({Device::Type::cuda, block.device}, left);
   for (const auto& [stream, pool] : s.open)
     if (pool->device == block.device && pool != block.pool) {
       pool->retained.emplace_back(data, std::move(block));
