@@ -14,7 +14,8 @@ namespace fathom {
 // every op after all of its consumers.
 struct Node {
   std::vector<Tensor> inputs;  // undefined where no gradient is needed
-  Backward backward;
+  BackwardOnto backward;
+  bool onto = false;  // takes what the first input's gradient has collected
   uint64_t sequence = 0;
   profile::LayerId layer = 0;
   ~Node();
@@ -25,7 +26,7 @@ struct Node {
 Node::~Node() {
   struct Remains {
     std::vector<Tensor> inputs;
-    Backward backward;
+    BackwardOnto backward;
   };
   thread_local std::vector<Remains>* pending = nullptr;
   if (pending) {
@@ -91,7 +92,7 @@ Tensor Tensor::detach() const {
 
 bool needs_grad(const Tensor& x) { return recording && x.requires_grad(); }
 
-Tensor record(Tensor y, std::vector<Tensor> inputs, Backward backward) {
+static Tensor record_node(Tensor y, std::vector<Tensor> inputs, BackwardOnto backward, bool onto) {
   bool needed = false;
   for (Tensor& input : inputs) {
     if (needs_grad(input))
@@ -104,10 +105,22 @@ Tensor record(Tensor y, std::vector<Tensor> inputs, Backward backward) {
   const auto node = std::make_shared<Node>();
   node->inputs = std::move(inputs);
   node->backward = std::move(backward);
+  node->onto = onto;
   node->layer = profile::t_place.layer;
   node->sequence = counter.fetch_add(1, std::memory_order_relaxed);
   Tape::node(y) = node;
   return y;
+}
+
+Tensor record(Tensor y, std::vector<Tensor> inputs, Backward backward) {
+  return record_node(
+      std::move(y), std::move(inputs),
+      [backward = std::move(backward)](const Tensor& dy, const Tensor&) { return backward(dy); },
+      false);
+}
+
+Tensor record_onto(Tensor y, std::vector<Tensor> inputs, BackwardOnto backward) {
+  return record_node(std::move(y), std::move(inputs), std::move(backward), true);
 }
 
 void backward(const Tensor& y, const Tensor& dy) {
@@ -150,8 +163,14 @@ void backward(const Tensor& y, const Tensor& dy) {
     Grads grads;
     {
       const profile::Layer layer(node->layer);
-      const Backward adjoint = std::exchange(node->backward, nullptr);
-      grads = adjoint(gradient.contiguous());
+      const BackwardOnto adjoint = std::exchange(node->backward, nullptr);
+      Tensor collected;
+      if (node->onto && node->inputs[0].defined() && !Tape::is_leaf(node->inputs[0])) {
+        const auto entry = pending.find(Tape::node(node->inputs[0]).get());
+        if (entry != pending.end()) collected = std::exchange(entry->second.gradient, {});
+      }
+      grads =
+          adjoint(gradient.contiguous(), collected.defined() ? collected.contiguous() : Tensor());
       gradient = {};
     }  // what the op had saved is freed here
     check(grads.size() == node->inputs.size(), "backward: ", grads.size(), " gradients for ",

@@ -20,6 +20,13 @@ using Backward = std::function<Grads(const Tensor& dy)>;
 /// capture y.detach(), or the graph would own itself.
 Tensor record(Tensor y, std::vector<Tensor> inputs, Backward backward);
 
+/// As record(), for an adjoint that can add on the way: it is also given what has been collected
+/// of the gradient of the first input so far (contiguous), or an undefined tensor, and returns
+/// their sum in its place. Of a residual stream's two gradients the one that goes past an op is
+/// there before the op's own; a pass of its own would read and write all of it once more.
+using BackwardOnto = std::function<Grads(const Tensor& dy, const Tensor& collected)>;
+Tensor record_onto(Tensor y, std::vector<Tensor> inputs, BackwardOnto backward);
+
 /// Whether a gradient must be computed for x: gradients are on, and x is a leaf that collects one
 /// or the result of an op on the tape.
 bool needs_grad(const Tensor& x);

@@ -176,6 +176,8 @@ template <class E>
 void attention_backward(CUstream_st* stream, const E* qkv, const E* y, const float* lse,
                         const E* dy, float* delta, E* dqkv, int64_t B, int64_t T, int64_t heads,
                         int64_t D) {
+  if (prefers_attention_backward_wgmma<E>(T, D))
+    return attention_backward_wgmma(stream, qkv, y, lse, dy, delta, dqkv, B, T, heads);
   const dim3 grid(static_cast<unsigned>(gpu::ceil_div<int64_t>(T, kRows)),
                   static_cast<unsigned>(heads), static_cast<unsigned>(B));
   const float scale = 1.0f / std::sqrt(static_cast<float>(D));

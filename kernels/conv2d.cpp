@@ -142,13 +142,14 @@ Grads product_gradients(const Saved& s, const Tensor& dy) {
   if (s.need_x) {
     dx = empty_like(s.x);
     visit_stream(dx.device(), [&](auto stream) {
-      kernels::conv2d_input_gradient(stream, shape, dy, s.weight, dx);
+      kernels::conv2d_input_gradient(stream, shape, dy, s.weight, s.x, s.relu_input, dx);
     });
   }
   if (s.need_w) {
     dw = empty(s.weight.shape(), sums_of(dy));
-    visit_stream(dw.device(),
-                 [&](auto stream) { kernels::conv2d_weight_gradient(stream, shape, dy, s.x, dw); });
+    visit_stream(dw.device(), [&](auto stream) {
+      kernels::conv2d_weight_gradient(stream, shape, dy, s.x, s.relu_input, dw);
+    });
     dw = dw.to(dy.dtype());
   }
   return {dx, dw, {}};
@@ -195,10 +196,6 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
     if (recorded || path != Path::direct || x_in.dtype() == DType::f16)
       return conv2d(interpolate_bilinear(x_in, H, W, true), weight_in, bias_in, o);
     o.upsample_h = H, o.upsample_w = W;
-  }
-  if (o.relu_input && path != Path::direct) {
-    o.relu_input = false;
-    return conv2d(relu(x_in), weight_in, bias_in, o);
   }
   check_conv2d(x_in, weight_in, bias_in, o);
   if (x_in.dtype() == DType::f16 && x_in.device() == kCpu)
@@ -257,40 +254,22 @@ Tensor depth_head(const Tensor& x_in, int64_t H, int64_t W, const Tensor& weight
   check(!needs_grad(x_in) && !needs_grad(weight1) && !needs_grad(bias1) && !needs_grad(weight2) &&
             !needs_grad(bias2),
         "depth_head: has no gradient; use conv2d under gradients");
-  if (x_in.device() != kCpu) {  // the definition
-    const Tensor hidden =
-        conv2d(x_in, weight1, bias1, {.pad = 1, .relu = true, .upsample_h = H, .upsample_w = W});
-    const Tensor y = conv2d(hidden, weight2, bias2).view({x_in.dim(0), H, W});
-    const Tensor activated = activation == HeadActivation::relu ? relu(y) : sigmoid(y);
-    return fathom::scale(activated, scale);
-  }
-  if (x_in.dtype() == DType::f16)
+  if (x_in.dtype() == DType::f16 && x_in.device() == kCpu)
     return depth_head(in_f32(x_in), H, W, in_f32(weight1), in_f32(bias1), in_f32(weight2),
                       in_f32(bias2), activation, scale)
         .to(DType::f16);
   const Tensor x = x_in.contiguous();
   Tensor y = empty({x.dim(0), H, W}, x.options());
-  const profile::Op op;
-  visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
-    using S = stored_t<T>;
-    cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()),
-                           .height = x.dim(1),
-                           .width = x.dim(2),
-                           .channels = x.dim(3)},
-                     .weight = packed_weight<T>(weight1, Path::direct),
-                     .y = nullptr,
-                     .B = x.dim(0),
-                     .H = H,
-                     .W = W,
-                     .OC = O,
-                     .epilogue = {.bias = stored(bias1.data<T>()), .activation = Activation::relu},
-                     .head = {.weight = stored(weight2.data<T>()),
-                              .bias = stored(bias2.data<T>()),
-                              .activation = activation,
-                              .scale = scale,
-                              .y = stored(y.data<T>())}});
+  bool done = false;
+  visit_stream(x.device(), [&](auto stream) {
+    done = kernels::depth_head_forward(stream, x, weight1, bias1, weight2, bias2, activation, scale,
+                                       y);
   });
-  return y;
+  if (done) return y;
+  const Tensor hidden =
+      conv2d(x, weight1, bias1, {.pad = 1, .relu = true, .upsample_h = H, .upsample_w = W});
+  y = conv2d(hidden, weight2, bias2).view({x.dim(0), H, W});
+  return fathom::scale(activation == HeadActivation::relu ? relu(y) : sigmoid(y), scale);
 }
 
 Tensor pack_conv2d(const Tensor& weight, int64_t stride, int64_t pad) {
@@ -324,13 +303,14 @@ static Tensor make_columns(const Im2col& shape, const Tensor& x) {
   return columns;
 }
 
-// Whether the map itself is the matrix of columns.
-static bool is_product(const Im2col& s) {
-  return s.kernel_h == 1 && s.kernel_w == 1 && s.stride == 1 && s.pad == 0;
+static Tensor relu_of(CpuStream stream, const Tensor& x) {
+  Tensor y = empty_like(x);
+  kernels::relu_forward(stream, x, y);
+  return y;
 }
 
-void kernels::conv2d_forward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                             const Conv2dOptions& o, Tensor& y) {
+void kernels::conv2d_forward(CpuStream stream, const Tensor& x, const Tensor& weight,
+                             const Tensor& bias, const Conv2dOptions& o, Tensor& y) {
   const Path path = path_of(weight.shape(), o.stride, o.pad);
   const int64_t O = weight.dim(0);
   visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
@@ -355,8 +335,10 @@ void kernels::conv2d_forward(CpuStream, const Tensor& x, const Tensor& weight, c
                        .head = {}});
       return;
     }
-    const Tensor rows =
-        path == Path::product ? x : make_columns(columns_of(x, weight.shape(), o.stride, o.pad), x);
+    const Tensor in = o.relu_input ? relu_of(stream, x) : x;
+    const Tensor rows = path == Path::product
+                            ? in
+                            : make_columns(columns_of(x, weight.shape(), o.stride, o.pad), in);
     const int64_t K = weight.dim(1) * weight.dim(2) * weight.dim(3);
     cpu::gemm<S>({.a = stored(rows.data<T>()),
                   .a_stride = K,
@@ -370,17 +352,49 @@ void kernels::conv2d_forward(CpuStream, const Tensor& x, const Tensor& weight, c
   });
 }
 
+bool kernels::depth_head_forward(CpuStream, const Tensor& x, const Tensor& weight1,
+                                 const Tensor& bias1, const Tensor& weight2, const Tensor& bias2,
+                                 HeadActivation activation, double scale, Tensor& y) {
+  visit_gemm(x.dtype(), [&]<class T>(Tag<T>) {
+    using S = stored_t<T>;
+    cpu::conv3x3<S>({.x = {.map = stored(x.data<T>()),
+                           .height = x.dim(1),
+                           .width = x.dim(2),
+                           .channels = x.dim(3)},
+                     .weight = packed_weight<T>(weight1, Path::direct),
+                     .y = nullptr,
+                     .B = x.dim(0),
+                     .H = y.dim(1),
+                     .W = y.dim(2),
+                     .OC = weight1.dim(0),
+                     .epilogue = {.bias = stored(bias1.data<T>()), .activation = Activation::relu},
+                     .head = {.weight = stored(weight2.data<T>()),
+                              .bias = stored(bias2.data<T>()),
+                              .activation = activation,
+                              .scale = scale,
+                              .y = stored(y.data<T>())}});
+  });
+  return true;
+}
+
 void kernels::conv2d_input_gradient(CpuStream stream, const Im2col& shape, const Tensor& dy,
-                                    const Tensor& weight, Tensor& dx) {
-  if (is_product(shape)) return linear_input_gradient(stream, dy, weight, dx);
-  Tensor columns = empty({shape.rows(), shape.columns()}, dy.options());
-  linear_input_gradient(stream, dy, weight, columns);
-  col2im(stream, shape, columns, dx);
+                                    const Tensor& weight, const Tensor& x, bool relu_input,
+                                    Tensor& dx) {
+  Tensor whole = relu_input ? empty_like(dx) : dx;
+  if (shape.is_product()) {
+    linear_input_gradient(stream, dy, weight, whole);
+  } else {
+    Tensor columns = empty({shape.rows(), shape.columns()}, dy.options());
+    linear_input_gradient(stream, dy, weight, columns);
+    col2im(stream, shape, columns, whole);
+  }
+  if (relu_input) relu_backward(stream, x, whole, dx);
 }
 
 void kernels::conv2d_weight_gradient(CpuStream stream, const Im2col& shape, const Tensor& dy,
-                                     const Tensor& x, Tensor& dweight) {
-  linear_weight_gradient(stream, dy, is_product(shape) ? x : make_columns(shape, x), dweight);
+                                     const Tensor& x, bool relu_input, Tensor& dweight) {
+  const Tensor in = relu_input ? relu_of(stream, x) : x;
+  linear_weight_gradient(stream, dy, shape.is_product() ? in : make_columns(shape, in), dweight);
 }
 
 }  // namespace fathom

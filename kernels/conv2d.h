@@ -36,7 +36,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
 
 /// The end of a depth decoder in one pass, without gradients: resize x to H x W (align_corners
 /// bilinear), 3x3 convolution to O channels (32 in the models), ReLU, 1x1 convolution to one, then
-/// scale * ReLU or scale * sigmoid. The map of H x W x O never exists.
+/// scale * ReLU or scale * sigmoid. The map of H x W x O never exists, on a CUDA device in f16 and
+/// bf16 with O = 32 and multiples of 16 for F.
 ///
 /// x [B, h, w, F]; weight1 [O, 3, 3, F], or the same from pack_conv2d, bias1 [O];
 /// weight2 [1, 1, 1, O], bias2 [1].
@@ -51,21 +52,30 @@ Tensor depth_head(const Tensor& x, int64_t H, int64_t W, const Tensor& weight1, 
 Tensor pack_conv2d(const Tensor& weight, int64_t stride, int64_t pad);
 
 namespace kernels {  // contiguous tensors; outputs last
-/// The convolution with everything that `options` fuse, but on a CUDA device without relu_input and
-/// upsampling.
+/// The convolution with everything that `options` fuse, but on a CUDA device without upsampling.
 void conv2d_forward(CpuStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
                     const Conv2dOptions& options, Tensor& y);
 void conv2d_forward(CudaStream, const Tensor& x, const Tensor& weight, const Tensor& bias,
                     const Conv2dOptions& options, Tensor& y);
-/// Adjoints of the plain convolution; dweight in the type to compute in.
+/// Adjoints of the plain convolution; dweight in the type to compute in. relu_input: it was of
+/// relu(x), so dx is zero where x is not positive.
 void conv2d_input_gradient(CpuStream, const Im2col& shape, const Tensor& dy, const Tensor& weight,
-                           Tensor& dx);
+                           const Tensor& x, bool relu_input, Tensor& dx);
 void conv2d_input_gradient(CudaStream, const Im2col& shape, const Tensor& dy, const Tensor& weight,
-                           Tensor& dx);
+                           const Tensor& x, bool relu_input, Tensor& dx);
 void conv2d_weight_gradient(CpuStream, const Im2col& shape, const Tensor& dy, const Tensor& x,
-                            Tensor& dweight);
+                            bool relu_input, Tensor& dweight);
 void conv2d_weight_gradient(CudaStream, const Im2col& shape, const Tensor& dy, const Tensor& x,
-                            Tensor& dweight);
+                            bool relu_input, Tensor& dweight);
+/// depth_head with x, biases and weight2 contiguous. False, with nothing done, where it is not one
+/// kernel: on a CUDA device for f32, for other than 32 hidden channels, or if F is not a multiple
+/// of 16. Then its steps have to be taken one by one.
+bool depth_head_forward(CpuStream, const Tensor& x, const Tensor& weight1, const Tensor& bias1,
+                        const Tensor& weight2, const Tensor& bias2, HeadActivation activation,
+                        double scale, Tensor& y);
+bool depth_head_forward(CudaStream, const Tensor& x, const Tensor& weight1, const Tensor& bias1,
+                        const Tensor& weight2, const Tensor& bias2, HeadActivation activation,
+                        double scale, Tensor& y);
 }  // namespace kernels
 
 }  // namespace fathom

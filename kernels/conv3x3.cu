@@ -28,14 +28,14 @@ struct Shape {
 
 template <class E>
 struct Epilogue {
-  const E *bias, *residual, *residual2;
+  const E *bias, *residual, *residual2, *mask;
   bool relu;
 };
 
 template <class E>
 __global__ void __launch_bounds__(kThreads)
     conv3x3_kernel(const E* __restrict__ x, const E* __restrict__ weight, E* __restrict__ y,
-                   Shape shape, Epilogue<E> epilogue) {
+                   Shape shape, bool relu_input, Epilogue<E> epilogue) {
   gpu::DynamicShared shared;
   E* const pixel_tiles = shared.take<E>(kStages * kPixelTile);
   E* const weight_tiles = shared.take<E>(kStages * kWeightTile);
@@ -96,6 +96,12 @@ __global__ void __launch_bounds__(kThreads)
     uint32_t a[2][kInner / 16][4];
     load_rows(a[0], rows);
     load_rows(a[1], rows + 16 * kPitch<kInner>);
+    if (relu_input)
+#pragma unroll
+      for (int i = 0; i < 2 * kInner / 4; ++i) {
+        uint32_t& pair = a[i / (kInner / 4)][i / 4 % (kInner / 16)][i % 4];
+        pair = relu2<E>(pair);
+      }
 #pragma unroll
     for (int d = 0; d < kInner / 16; ++d)
 #pragma unroll
@@ -117,13 +123,17 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int64_t first = first_pixel + warp * kRows + 16 * half;
-    const auto add = [&](const E* map, int n, int i) {  // two channels of a pixel
+    const auto at = [&](const E* map, int n, int i, float& low, float& high) {  // two channels
       const int64_t pixel = first + lane / 4 + 4 * i;
-      if (pixel >= shape.pixels) return;
+      low = high = 0.0f;
+      if (pixel < shape.pixels)
+        gpu::unpack2<E>(*reinterpret_cast<const uint32_t*>(map + pixel * shape.O + first_output +
+                                                           n * 8 + lane % 4 * 2),
+                        low, high);
+    };
+    const auto add = [&](const E* map, int n, int i) {
       float low, high;
-      gpu::unpack2<E>(*reinterpret_cast<const uint32_t*>(map + pixel * shape.O + first_output +
-                                                         n * 8 + lane % 4 * 2),
-                      low, high);
+      at(map, n, i, low, high);
       sum[half][n][i] += low, sum[half][n][i + 1] += high;
     };
 #pragma unroll
@@ -142,6 +152,12 @@ __global__ void __launch_bounds__(kThreads)
         }
         if (epilogue.residual != nullptr) add(epilogue.residual, n, i);
         if (epilogue.residual2 != nullptr) add(epilogue.residual2, n, i);
+        if (epilogue.mask != nullptr) {
+          float low, high;
+          at(epilogue.mask, n, i, low, high);
+          if (!(low > 0.0f)) sum[half][n][i] = 0.0f;
+          if (!(high > 0.0f)) sum[half][n][i + 1] = 0.0f;
+        }
       }
     }
     store_rows(pixel_tiles + warp * kTileElements<16, kOutputs>, sum[half], {1.0f, 1.0f},
@@ -171,11 +187,11 @@ void conv3x3_forward(CUstream_st* stream, const Conv3x3<E>& c) {
   const Shape shape{static_cast<int>(c.H), static_cast<int>(c.W), static_cast<int>(c.I),
                     static_cast<int>(c.O), c.B * c.H * c.W};
   const Epilogue<T> epilogue{on_device(c.bias), on_device(c.residual), on_device(c.residual2),
-                             c.relu};
+                             on_device(c.mask), c.relu};
   const dim3 grid(static_cast<unsigned>(gpu::ceil_div<int64_t>(shape.pixels, kPixels)),
                   static_cast<unsigned>(gpu::ceil_div(shape.O, kOutputs)));
   gpu::launch(conv3x3_kernel<T>, grid, kThreads, kSharedBytes, stream, on_device(c.x),
-              on_device(c.weight), on_device(c.y), shape, epilogue);
+              on_device(c.weight), on_device(c.y), shape, c.relu_input, epilogue);
 }
 
 template <class E>

@@ -14,6 +14,8 @@ struct Im2col {
   int64_t out_w() const { return (W + 2 * pad - kernel_w) / stride + 1; }
   int64_t rows() const { return B * out_h() * out_w(); }
   int64_t columns() const { return kernel_h * kernel_w * C; }
+  /// Whether the map itself is the matrix of columns.
+  bool is_product() const { return kernel_h == 1 && kernel_w == 1 && stride == 1 && pad == 0; }
 };
 
 namespace kernels {

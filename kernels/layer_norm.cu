@@ -1,5 +1,6 @@
 #include "kernels/cuda/layer_norm.h"
 #include "core/gpu.h"
+#include "kernels/device/image_rows.cuh"
 #include "kernels/device/vector.cuh"
 #include "kernels/device/warp.cuh"
 
@@ -16,12 +17,12 @@ __global__ void __launch_bounds__(kThreads)
     layer_norm_kernel(const T* __restrict__ x, const P* __restrict__ weight,
                       const P* __restrict__ bias, float eps, T* __restrict__ y,
                       float* __restrict__ mean_out, float* __restrict__ rstd_out, int64_t rows,
-                      int C) {
+                      int C, ImageRows images) {
   constexpr int kWide = kVector<T>, kSteps = kValues / kWide;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t row = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (row >= rows) return;
-  x += row * C, y += row * C;
+  x += row_of_x(row, images) * C, y += row * C;
 
   float values[kSteps][kWide] = {};
   float sum = 0.0f;
@@ -64,11 +65,11 @@ __global__ void __launch_bounds__(kThreads)
     layer_norm_any_kernel(const T* __restrict__ x, const P* __restrict__ weight,
                           const P* __restrict__ bias, float eps, T* __restrict__ y,
                           float* __restrict__ mean_out, float* __restrict__ rstd_out, int64_t rows,
-                          int64_t C) {
+                          int64_t C, ImageRows images) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t row = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (row >= rows) return;
-  x += row * C, y += row * C;
+  x += row_of_x(row, images) * C, y += row * C;
 
   float sum = 0.0f;
   for (int64_t c = lane; c < C; c += 32) sum += to_float(x[c]);
@@ -88,20 +89,20 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T, class P>
 void layer_norm_forward(CUstream_st* stream, const T* x, const P* weight, const P* bias, float eps,
-                        T* y, float* mean, float* rstd, int64_t rows, int64_t C) {
+                        T* y, float* mean, float* rstd, int64_t rows, int64_t C, ImageRows images) {
   using DT = device_t<T>;
   using DP = device_t<P>;
   const dim3 grid(static_cast<unsigned>(gpu::ceil_div<int64_t>(rows, kWarps)));
   const auto in_registers = [&]<int kValues> {
     gpu::launch(layer_norm_kernel<DT, DP, kValues>, grid, kThreads, 0, stream, on_device(x),
                 on_device(weight), on_device(bias), eps, on_device(y), mean, rstd, rows,
-                static_cast<int>(C));
+                static_cast<int>(C), images);
   };
   const bool wide = is_vectorised(x, C) && is_vectorised(y, C) && is_vectorised(weight, C) &&
                     is_vectorised(bias, C);
   if (!wide || C > 48 * 32)
     gpu::launch(layer_norm_any_kernel<DT, DP>, grid, kThreads, 0, stream, on_device(x),
-                on_device(weight), on_device(bias), eps, on_device(y), mean, rstd, rows, C);
+                on_device(weight), on_device(bias), eps, on_device(y), mean, rstd, rows, C, images);
   else if (C <= 16 * 32)  // 384
     in_registers.template operator()<16>();
   else if (C <= 24 * 32)  // 768
@@ -114,7 +115,7 @@ void layer_norm_forward(CUstream_st* stream, const T* x, const P* weight, const 
 
 #define FATHOM_INSTANTIATE(T, P)                                                                  \
   template void layer_norm_forward(CUstream_st*, const T*, const P*, const P*, float, T*, float*, \
-                                   float*, int64_t, int64_t);
+                                   float*, int64_t, int64_t, ImageRows);
 FATHOM_INSTANTIATE(float, float)
 FATHOM_INSTANTIATE(float16, float16)
 FATHOM_INSTANTIATE(float16, float)

@@ -2,6 +2,7 @@
 
 #include "core/gpu.h"
 #include "kernels/cuda/layer_norm.h"
+#include "kernels/device/image_rows.cuh"
 #include "kernels/device/sum_rows.cuh"
 #include "kernels/device/vector.cuh"
 #include "kernels/device/warp.cuh"
@@ -20,13 +21,21 @@ template <int kValues>
 constexpr int kResident = kValues == 32 ? 3 : 2;  // blocks of a multiprocessor, all of one wave
 constexpr int kMostResident = 3;
 
+// Of rows that the forward pass left out: the gradient that reaches x past the norm, or zeros.
+template <class X, class T>
+__device__ void pass_residual(const X* dresidual, X* dx, T* __restrict__ dx_rounded, int64_t at) {
+  const float d = dresidual == nullptr ? 0.0f : to_float(dresidual[at]);
+  dx[at] = from_float<X>(d);
+  if (dx_rounded != nullptr) dx_rounded[at] = from_float<T>(d);
+}
+
 template <class X, class T, class P, int kValues>
 __global__ void __launch_bounds__(32 * kWarps<kValues>, kResident<kValues>)
     layer_norm_backward_kernel(const X* __restrict__ x, const P* __restrict__ weight,
                                const float* __restrict__ mean, const float* __restrict__ rstd,
                                const T* __restrict__ dy, const X* dresidual, X* dx,
                                T* __restrict__ dx_rounded, float* __restrict__ partial,
-                               int64_t rows, int64_t rows_per_block, int C) {
+                               int64_t rows, int64_t rows_per_block, int C, ImageRows images) {
   constexpr int kWide = kVector < X >> kVector<T> ? kVector<X> : kVector<T>;
   constexpr int kSteps = kValues / kWide;
   constexpr int kThreads = 32 * kWarps<kValues>;
@@ -37,12 +46,16 @@ __global__ void __launch_bounds__(32 * kWarps<kValues>, kResident<kValues>)
   float dweight[kSteps][kWide] = {}, dbias[kSteps][kWide] = {};
   for (int64_t row = begin + warp; row < end; row += kWarps<kValues>) {
     const float row_mean = mean[row], row_rstd = rstd[row];
+    const int64_t at = row_of_x(row, images) * C;
+    if (images.skip > 0 && row % images.kept == 0)
+      for (int64_t c = lane; c < images.skip * C; c += 32)
+        pass_residual(dresidual, dx, dx_rounded, at - images.skip * C + c);
     float g[kSteps][kWide] = {}, h[kSteps][kWide] = {};
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       const int c = (s * 32 + lane) * kWide;
       if (c >= C) continue;
-      load(h[s], x + row * C + c);
+      load(h[s], x + at + c);
       load(g[s], dy + row * C + c);
     }
     float sum_g = 0.0f, sum_gh = 0.0f;
@@ -69,11 +82,11 @@ __global__ void __launch_bounds__(32 * kWarps<kValues>, kResident<kValues>)
       const int c = (s * 32 + lane) * kWide;
       if (c >= C) continue;
       float d[kWide] = {};
-      if (dresidual != nullptr) load(d, dresidual + row * C + c);
+      if (dresidual != nullptr) load(d, dresidual + at + c);
 #pragma unroll
       for (int i = 0; i < kWide; ++i) d[i] += (g[s][i] - mean_g - h[s][i] * mean_gh) * row_rstd;
-      store(dx + row * C + c, d);
-      if (dx_rounded != nullptr) store(dx_rounded + row * C + c, d);
+      store(dx + at + c, d);
+      if (dx_rounded != nullptr) store(dx_rounded + at + c, d);
     }
   }
 
@@ -102,22 +115,26 @@ __global__ void __launch_bounds__(32 * kAnyWarps)
     layer_norm_dx_kernel(const X* __restrict__ x, const P* __restrict__ weight,
                          const float* __restrict__ mean, const float* __restrict__ rstd,
                          const T* __restrict__ dy, const X* dresidual, X* dx,
-                         T* __restrict__ dx_rounded, int64_t rows, int64_t C) {
+                         T* __restrict__ dx_rounded, int64_t rows, int64_t C, ImageRows images) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t row = int64_t(blockIdx.x) * kAnyWarps + threadIdx.x / 32;
   if (row >= rows) return;
   const float row_mean = mean[row], row_rstd = rstd[row];
+  const int64_t first = row_of_x(row, images) * C;
+  if (images.skip > 0 && row % images.kept == 0)
+    for (int64_t c = lane; c < images.skip * C; c += 32)
+      pass_residual(dresidual, dx, dx_rounded, first - images.skip * C + c);
   float sum_g = 0.0f, sum_gh = 0.0f;
   for (int64_t c = lane; c < C; c += 32) {
     const float g = to_float(dy[row * C + c]) * to_float(weight[c]);
     sum_g += g;
-    sum_gh += g * ((to_float(x[row * C + c]) - row_mean) * row_rstd);
+    sum_gh += g * ((to_float(x[first + c]) - row_mean) * row_rstd);
   }
   const float mean_g = warp_sum(sum_g) / static_cast<float>(C);
   const float mean_gh = warp_sum(sum_gh) / static_cast<float>(C);
   for (int64_t c = lane; c < C; c += 32) {
-    const int64_t i = row * C + c;
-    const float g = to_float(dy[i]) * to_float(weight[c]);
+    const int64_t i = first + c;
+    const float g = to_float(dy[row * C + c]) * to_float(weight[c]);
     const float h = (to_float(x[i]) - row_mean) * row_rstd;
     const float d = (dresidual == nullptr ? 0.0f : to_float(dresidual[i])) +
                     (g - mean_g - h * mean_gh) * row_rstd;
@@ -131,7 +148,7 @@ __global__ void __launch_bounds__(kColumns)
     layer_norm_columns_kernel(const X* __restrict__ x, const float* __restrict__ mean,
                               const float* __restrict__ rstd, const T* __restrict__ dy,
                               float* __restrict__ partial, int64_t rows, int64_t rows_per_block,
-                              int64_t C) {
+                              int64_t C, ImageRows images) {
   const int64_t c = int64_t(blockIdx.y) * kColumns + threadIdx.x;
   if (c >= C) return;
   const int64_t begin = blockIdx.x * rows_per_block, end = min(begin + rows_per_block, rows);
@@ -139,7 +156,7 @@ __global__ void __launch_bounds__(kColumns)
 #pragma unroll 4
   for (int64_t row = begin; row < end; ++row) {
     const float d = to_float(dy[row * C + c]);
-    dweight += d * ((to_float(x[row * C + c]) - mean[row]) * rstd[row]);
+    dweight += d * ((to_float(x[row_of_x(row, images) * C + c]) - mean[row]) * rstd[row]);
     dbias += d;
   }
   partial[(int64_t(blockIdx.x) * 2) * C + c] = dweight;
@@ -155,7 +172,8 @@ int64_t layer_norm_workspace(int64_t rows, int64_t C) {
 template <class X, class T, class P>
 void layer_norm_backward(CUstream_st* stream, const X* x, const P* weight, const float* mean,
                          const float* rstd, const T* dy, const X* dresidual, X* dx, T* dx_rounded,
-                         P* dweight, P* dbias, float* workspace, int64_t rows, int64_t C) {
+                         P* dweight, P* dbias, float* workspace, int64_t rows, int64_t C,
+                         ImageRows images) {
   using DX = device_t<X>;
   using DT = device_t<T>;
   using DP = device_t<P>;
@@ -170,7 +188,7 @@ void layer_norm_backward(CUstream_st* stream, const X* x, const P* weight, const
     gpu::launch(layer_norm_backward_kernel<DX, DT, DP, kValues>, static_cast<unsigned>(blocks),
                 32 * kWarps<kValues>, 0, stream, on_device(x), on_device(weight), mean, rstd,
                 on_device(dy), on_device(dresidual), on_device(dx), on_device(dx_rounded),
-                workspace, rows, rows_per_block, static_cast<int>(C));
+                workspace, rows, rows_per_block, static_cast<int>(C), images);
   };
   const bool wide = is_vectorised(x, C) && is_vectorised(weight, C) && is_vectorised(dy, C) &&
                     is_vectorised(dresidual, C) && is_vectorised(dx, C) &&
@@ -179,12 +197,12 @@ void layer_norm_backward(CUstream_st* stream, const X* x, const P* weight, const
     gpu::launch(layer_norm_dx_kernel<DX, DT, DP>,
                 static_cast<unsigned>(gpu::ceil_div<int64_t>(rows, kAnyWarps)), 32 * kAnyWarps, 0,
                 stream, on_device(x), on_device(weight), mean, rstd, on_device(dy),
-                on_device(dresidual), on_device(dx), on_device(dx_rounded), rows, C);
+                on_device(dresidual), on_device(dx), on_device(dx_rounded), rows, C, images);
     const int64_t rows_per_block = split(int64_t(kMostResident) * gpu::multiprocessors());
     const dim3 grid(static_cast<unsigned>(blocks),
                     static_cast<unsigned>(gpu::ceil_div<int64_t>(C, kColumns)));
     gpu::launch(layer_norm_columns_kernel<DX, DT>, grid, kColumns, 0, stream, on_device(x), mean,
-                rstd, on_device(dy), workspace, rows, rows_per_block, C);
+                rstd, on_device(dy), workspace, rows, rows_per_block, C, images);
   } else if (C <= 16 * 32) {  // 384
     in_registers.template operator()<16>();
   } else if (C <= 24 * 32) {  // 768
@@ -199,7 +217,8 @@ void layer_norm_backward(CUstream_st* stream, const X* x, const P* weight, const
 
 #define FATHOM_INSTANTIATE(X, T, P)                                                               \
   template void layer_norm_backward(CUstream_st*, const X*, const P*, const float*, const float*, \
-                                    const T*, const X*, X*, T*, P*, P*, float*, int64_t, int64_t);
+                                    const T*, const X*, X*, T*, P*, P*, float*, int64_t, int64_t, \
+                                    ImageRows);
 FATHOM_INSTANTIATE(float, float, float)
 FATHOM_INSTANTIATE(float16, float16, float16)
 FATHOM_INSTANTIATE(bfloat16, bfloat16, bfloat16)

@@ -1,14 +1,12 @@
-#include <algorithm>
-
-#include "core/gpu.h"
 #include "kernels/cuda/linear.h"
+#include "core/gpu.h"
+#include "kernels/device/block.cuh"
 #include "kernels/device/vector.cuh"
-#include "kernels/device/warp.cuh"
 
 namespace fathom::cuda {
 namespace {
 
-constexpr int kThreads = 256, kWarps = kThreads / 32;
+constexpr int kThreads = 256;
 
 // Memory bound, 2 * sizeof(T) bytes an element of a weight: small beside the product it prepares.
 template <class T>
@@ -28,7 +26,6 @@ __global__ void __launch_bounds__(kThreads)
                         const T* __restrict__ weight, const T* __restrict__ bias,
                         const T* __restrict__ gamma, T* __restrict__ dw, T* __restrict__ db,
                         T* __restrict__ dgamma, int64_t K) {
-  GPU_SHARED(partial, float[kWarps]);
   const int64_t n = blockIdx.x;
   const float g = to_float(gamma[n]);
   float dot = 0.0f;
@@ -37,54 +34,13 @@ __global__ void __launch_bounds__(kThreads)
     dot += sum * to_float(weight[n * K + k]);
     dw[n * K + k] = from_float<T>(g * sum);
   }
-  dot = warp_sum(dot);
-  if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = dot;
-  __syncthreads();
+  float total = block_sum<kThreads>(dot);
   if (threadIdx.x != 0) return;
-  float total = 0.0f;
-  for (int warp = 0; warp < kWarps; ++warp) total += partial[warp];
   if (bias != nullptr) {
     total += db_folded[n] * to_float(bias[n]);
     db[n] = from_float<T>(g * db_folded[n]);
   }
   dgamma[n] = from_float<T>(total);
-}
-
-// Memory bound: each element once. A block sums 32 columns of a slice of rows; lanes are columns,
-// warps rows in turn.
-constexpr int64_t kMostSlices = 256, kFewestRows = 64;
-
-int64_t slices_of(int64_t rows) {
-  return std::min(gpu::ceil_div<int64_t>(rows, kFewestRows), kMostSlices);
-}
-
-template <class T>
-__global__ void __launch_bounds__(kThreads)
-    slice_sums_kernel(const T* __restrict__ x, float* __restrict__ sums, int64_t rows,
-                      int64_t rows_of_slice, int64_t C) {
-  GPU_SHARED(partial, float[kWarps][32]);
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int64_t c = int64_t(blockIdx.x) * 32 + lane, slice = blockIdx.y;
-  const int64_t end = min(rows, (slice + 1) * rows_of_slice);
-  float sum = 0.0f;
-  if (c < C)
-    for (int64_t row = slice * rows_of_slice + warp; row < end; row += kWarps)
-      sum += to_float(x[row * C + c]);
-  partial[warp][lane] = sum;
-  __syncthreads();
-  if (warp != 0 || c >= C) return;
-  for (int w = 1; w < kWarps; ++w) sum += partial[w][lane];
-  sums[slice * C + c] = sum;
-}
-
-__global__ void __launch_bounds__(kThreads)
-    sum_slices_kernel(const float* __restrict__ sums, float* __restrict__ out, int64_t slices,
-                      int64_t C) {
-  const int64_t c = int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (c >= C) return;
-  float total = 0.0f;
-  for (int64_t slice = 0; slice < slices; ++slice) total += sums[slice * C + c];
-  out[c] = total;
 }
 
 }  // namespace
@@ -107,25 +63,10 @@ void unfold_gamma(CUstream_st* stream, const float* dw_folded, const float* db_f
               on_device(dw), on_device(db), on_device(dgamma), K);
 }
 
-template <class T>
-void bias_gradient(CUstream_st* stream, const T* x, float* out, float* workspace, int64_t rows,
-                   int64_t C) {
-  const int64_t slices = slices_of(rows);
-  const dim3 grid(static_cast<unsigned>(gpu::ceil_div<int64_t>(C, 32)),
-                  static_cast<unsigned>(slices));
-  gpu::launch(slice_sums_kernel<device_t<T>>, grid, kThreads, 0, stream, on_device(x), workspace,
-              rows, gpu::ceil_div<int64_t>(rows, slices), C);
-  gpu::launch(sum_slices_kernel, dim3(static_cast<unsigned>(gpu::ceil_div<int64_t>(C, kThreads))),
-              kThreads, 0, stream, workspace, out, slices, C);
-}
-
-int64_t bias_gradient_workspace(int64_t rows, int64_t C) { return slices_of(rows) * C; }
-
 #define FATHOM_INSTANTIATE(T)                                                              \
   template void scale_rows(CUstream_st*, const T*, const T*, T*, int64_t, int64_t);        \
   template void unfold_gamma(CUstream_st*, const float*, const float*, const T*, const T*, \
-                             const T*, T*, T*, T*, int64_t, int64_t);                      \
-  template void bias_gradient(CUstream_st*, const T*, float*, float*, int64_t, int64_t);
+                             const T*, T*, T*, T*, int64_t, int64_t);
 FATHOM_INSTANTIATE(float)
 FATHOM_INSTANTIATE(float16)
 FATHOM_INSTANTIATE(bfloat16)

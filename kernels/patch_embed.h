@@ -15,4 +15,10 @@ namespace fathom {
 /// Source: Dosovitskiy et al., "An Image is Worth 16x16 Words" (2021), equation 1.
 Tensor patch_embed(const Tensor& image, const Tensor& weight, const Tensor& bias);
 
+namespace kernels {
+/// x [B, H, W, C] -> [B, (H / p) * (W / p), columns], a patch a row, with zeros behind its p * p *
+/// C values up to a multiple of eight columns. The CPU's convolution reads the image itself.
+Tensor patchify(CudaStream, const Tensor& x, int64_t p);
+}  // namespace kernels
+
 }  // namespace fathom

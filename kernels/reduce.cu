@@ -105,8 +105,8 @@ __global__ void __launch_bounds__(kThreads)
 
 int64_t slice_of(int64_t rows) { return std::max<int64_t>(128, gpu::ceil_div<int64_t>(rows, 512)); }
 
-template <bool kDot, class T>
-void reduce_columns(CUstream_st* stream, const T* x, const T* y, T* out, float* workspace,
+template <bool kDot, class T, class O>
+void reduce_columns(CUstream_st* stream, const T* x, const T* y, O* out, float* workspace,
                     int64_t rows, int64_t C) {
   const int64_t slice = slice_of(rows), slices = gpu::ceil_div(rows, slice);
   const auto run = [&]<int kWide> {
@@ -122,7 +122,7 @@ void reduce_columns(CUstream_st* stream, const T* x, const T* y, T* out, float* 
     run.template operator()<kVector<T>>();
   else
     run.template operator()<1>();
-  sum_rows<T>(stream, workspace, out, nullptr, slices, C);
+  sum_rows<O>(stream, workspace, out, nullptr, slices, C);
 }
 
 }  // namespace
@@ -162,8 +162,8 @@ int64_t column_workspace(int64_t rows, int64_t C) {
   return gpu::ceil_div(rows, slice_of(rows)) * C;
 }
 
-template <class T>
-void column_sum(CUstream_st* stream, const T* x, T* out, float* workspace, int64_t rows,
+template <class T, class O>
+void column_sum(CUstream_st* stream, const T* x, O* out, float* workspace, int64_t rows,
                 int64_t C) {
   reduce_columns<false, T>(stream, x, nullptr, out, workspace, rows, C);
 }
@@ -183,5 +183,7 @@ FATHOM_INSTANTIATE(float)
 FATHOM_INSTANTIATE(float16)
 FATHOM_INSTANTIATE(bfloat16)
 #undef FATHOM_INSTANTIATE
+template void column_sum(CUstream_st*, const float16*, float*, float*, int64_t, int64_t);
+template void column_sum(CUstream_st*, const bfloat16*, float*, float*, int64_t, int64_t);
 
 }  // namespace fathom::cuda

@@ -83,7 +83,7 @@ std::vector<Tensor> Dinov2::operator()(const Tensor& image, std::span<const int>
     }
     if (taps[maps.size()] != i) continue;
     const profile::Layer layer("norm");
-    maps.push_back(norm(x.narrow(1, lead, H * W)).view({B, H, W, C}));
+    maps.push_back(norm(x, lead).view({B, H, W, C}));
   }
   check(maps.size() == taps.size(), "dinov2: taps must be ascending block numbers below ",
         blocks.size());

@@ -12,7 +12,10 @@ struct LayerNorm {
   LayerNorm() = default;
   explicit LayerNorm(int64_t channels) : weight(empty({channels})), bias(empty({channels})) {}
 
-  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight, bias, 1e-6); }
+  /// x [..., C], or [B, T, C] without the first `skip` rows of every image.
+  Tensor operator()(const Tensor& x, int64_t skip = 0) const {
+    return layer_norm(x, weight, bias, 1e-6, skip);
+  }
   static void parts(auto& self, auto&& visit) {
     visit("weight", self.weight);
     visit("bias", self.bias);

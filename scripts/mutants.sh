@@ -44,7 +44,7 @@ lanes of a warp diverge      | kernels/layer_norm.cu | same | cuda layer_norm* |
 rows past the end            | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/row >= rows/s//row > rows + 8/
 vector past the end read     | kernels/layer_norm.cu | same | cuda layer_norm* | s/if \(c < C\) load/if (c <= C) load/
 vector past the end written  | kernels/layer_norm.cu | same | cuda layer_norm* | s/if \(c >= C\) continue/if (c > C) continue/
-all rows write the first     | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/x \+= row \* C, y \+= row \* C;/s//x += row * C;/
+all rows write the first     | kernels/layer_norm.cu | same | cuda layer_norm* | s/\* C, y \+= row \* C;/* C;/
 every lane writes statistics | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/ \&\& lane == 0\)/s//)/
 unaligned rows as vectors    | kernels/layer_norm.cu | same | cuda layer_norm* | s/bool wide = /bool wide = C % 4 == 0 || /
 padding in the variance      | kernels/layer_norm.cu | same | cuda layer_norm* | s/if \(\(s \* 32 \+ lane\) \* kWide < C\) squares/squares/
@@ -53,14 +53,14 @@ epsilon forgotten            | kernels/layer_norm.cu | same | cuda layer_norm* |
 elements counted twice       | kernels/layer_norm.cu | same | cuda layer_norm* | 0,/c \+= 32\) sum/s//c += 31) sum/
 too few registers for a row  | kernels/layer_norm.cu | same | cuda layer_norm* | s/C <= 24 \* 32/C <= 25 * 32 + 8000/
 pairs of a vector swapped    | kernels/device/vector.cuh | kernels/layer_norm.cu | cuda layer_norm* | s/words.y, x\[i \+ 2\], x\[i \+ 3\]/words.z, x[i + 2], x[i + 3]/
-row below not clamped        | kernels/bilinear.cu | same | cuda bilinear* | s/min\(first \+ 1, size - 1\)/first + 1/
-first not clamped            | kernels/bilinear.cu | same | cuda bilinear* | s/fmaxf\((axis.*), 0.0f\)/(\1)/
+row below not clamped        | kernels/device/bilinear.cuh | kernels/bilinear.cu | cuda bilinear* | s/min\(first \+ 1, size - 1\)/first + 1/
+first not clamped            | kernels/device/bilinear.cuh | kernels/bilinear.cu | cuda bilinear* | s/fmaxf\((axis.*), 0.0f\)/(\1)/
 guard of the row off by one  | kernels/bilinear.cu | same | cuda bilinear* | s/i >= int64_t\(width\)/i > int64_t(width)/
 width taken for height       | kernels/bilinear.cu | same | cuda bilinear* | s/taps\(horizontal, column, W\)/taps(horizontal, column, H)/
-half a pixel forgotten       | kernels/bilinear.cu | same | cuda bilinear* | s/0\.5f\}/0.0f}/
-weights swapped              | kernels/bilinear.cu | same | cuda bilinear* | s/first \* \(1.0f - weight\)/first * weight/
+half a pixel forgotten       | kernels/device/bilinear.cuh | kernels/bilinear.cu | cuda bilinear* | s/0\.5f\}/0.0f}/
+weights swapped              | kernels/device/bilinear.cuh | kernels/bilinear.cu | cuda bilinear* | s/first \* \(1.0f - weight\)/first * weight/
 images not apart             | kernels/bilinear.cu | same | cuda bilinear* | s/blockIdx.z\) \* H \* W \* C \+ c/blockIdx.z) * H * W + c/
-corners not aligned          | kernels/bilinear.cu | same | cuda bilinear* | s/\(from - 1\)/(from)/
+corners not aligned          | kernels/device/bilinear.cuh | kernels/bilinear.cu | cuda bilinear* | s/\(from - 1\)/(from)/
 unaligned pixels as vectors  | kernels/bilinear.cu | same | cuda bilinear* | s/if \(is_vectorised\(x, C\).*/if (C > 2)/
 copy not waited for          | kernels/attention.cu | same | cuda attention: * | s/cp_async_wait<1>/cp_async_wait<2>/
 copy not committed           | kernels/attention.cu | same | cuda attention: * | 0,/gpu::cp_async_commit\(\);/s///
@@ -154,10 +154,42 @@ outputs past the end read    | kernels/conv3x3.cu | same | cuda conv3x3* | s/k <
 outputs past the end written | kernels/conv3x3.cu | same | cuda conv3x3* | s/shape.pixels, shape.O, outputs/shape.pixels, shape.O/
 bias of the pair's first     | kernels/conv3x3.cu | same | cuda conv3x3* | s/bias\[output \+ 1\]/bias[output]/
 residual of the row above    | kernels/conv3x3.cu | same | cuda conv3x3* | s/lane \/ 4 \+ 4 \* i/lane \/ 4/
-residual past the end        | kernels/conv3x3.cu | same | cuda conv3x3* | s/if \(pixel >= shape.pixels\) return;//
+residual past the end        | kernels/conv3x3.cu | same | cuda conv3x3* | s/if \(pixel < shape.pixels\)/if (true)/
 second residual forgotten    | kernels/conv3x3.cu | same | cuda conv3x3* | s/if \(epilogue.residual2 .*//
 relu loses a NaN             | kernels/conv3x3.cu | same | cuda conv3x3* | s/if \(sum\[half\]\[n\]\[i\] < 0.0f\) sum\[half\]\[n\]\[i\] = 0.0f/sum[half][n][i] = fmaxf(sum[half][n][i], 0.0f)/
 weight not flipped           | kernels/conv3x3.cu | same | cuda conv3x3* | s/8 - tap/tap/
+input without its ReLU       | kernels/conv3x3.cu | same | cuda conv3x3: * | s/pair = relu2<E>\(pair\)/pair = pair + 0/
+every second value not masked| kernels/conv3x3.cu | same | cuda conv3x3: * | s/if \(!\(high > 0.0f\)\).*//
+copies not waited for        | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/cp_async_wait<kAhead - 1>/cp_async_wait<kAhead>/
+no barrier after the wait    | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/__syncthreads\(\);  \/\/ this step.*//
+too few rows of x            | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/kRows = 5;/kRows = 4;/
+too few rows of dy           | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/kGradients = 3;/kGradients = 2;/
+strip without its neighbours | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/ahead.column \+ pixel - 1;/ahead.column + pixel;/
+map not padded beside        | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/static_cast<unsigned>\(w\) < unsigned\(shape.W\)/true/
+map not padded above         | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/static_cast<unsigned>\(ahead.row\) < unsigned\(shape.H\)/ahead.row < shape.H/
+strip wider than the map     | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/w < shape.W \&\& first_output/first_output/
+outputs past the end read    | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/ \&\& first_output \+ output < shape.O;/;/
+last row of a slice lost     | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/row\+\+ < last\)/row++ < last - 1)/
+slice without the row above  | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/row = first - 1;/row = first;/
+taps transposed              | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/step \+ tap \/ 3 \+/step + tap % 3 +/;s/tap % 3 \+ lane % 16/tap \/ 3 + lane % 16/
+input without its ReLU       | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/b\[i\] = relu2<E>\(b\[i\]\)/b[i] = b[i] + 0/
+fragment not transposed      | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/\(lane \/ 16 \* 8 \+ lane % 8\) \* kPitch<kOutputs>/lane % 16 * kPitch<kOutputs>/
+outputs past the end written | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/if \(first >= shape.O\) continue;//
+slices not apart             | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/dweight \+= int64_t\(blockIdx.x\) \*/dweight += 0 */
+warps without work write     | kernels/conv3x3_weight_gradient.cu | same | cuda conv3x3 weight* | s/if \(!has_work\) return;//
+taps used before they came   | kernels/depth_head.cu | same | cuda depth_head* | s/__syncthreads\(\);  \/\/ the taps.*//
+weights not waited for       | kernels/depth_head.cu | same | cuda depth_head* | s/gpu::cp_async_wait<0>\(\);//
+no barrier after the wait    | kernels/depth_head.cu | same | cuda depth_head* | /cp_async_wait<0>/{n;s/__syncthreads\(\);//}
+no zeros above the map       | kernels/depth_head.cu | same | cuda depth_head* | s/at >= 0 \&\& at < g.H/at < g.H/
+no zeros right of the map    | kernels/depth_head.cu | same | cuda depth_head* | s/at >= 0 \&\& at < g.W/at >= 0/
+channels past the end        | kernels/depth_head.cu | same | cuda depth_head* | s/right.first >= 0 \&\& first \+ channel < g.F/right.first >= 0/
+weights past the end         | kernels/depth_head.cu | same | cuda depth_head* | s/inside = first \+ channel < g.F/inside = true/
+hidden values without ReLU   | kernels/depth_head.cu | same | cuda depth_head* | s/\(value < 0.0f \? 0.0f : value\)/value/
+half of the hidden values    | kernels/depth_head.cu | same | cuda depth_head* | s/depth \+= __shfl_xor_sync\(gpu::kFullWarp, depth, 2\);//
+taps not shifted             | kernels/depth_head.cu | same | cuda depth_head* | s/tap % 3 \+ lane % 16/lane % 16/
+pixels past the end written  | kernels/depth_head.cu | same | cuda depth_head* | s/ \&\& column < g.W\)/)/
+images not apart             | kernels/depth_head.cu | same | cuda depth_head* | s/x \+= int64_t\(blockIdx.z\).*//
+scale forgotten              | kernels/depth_head.cu | same | cuda depth_head* | s/last.scale \* depth/depth/
 two threads store the flag   | kernels/median.cu | same | cuda median* | s/if \(thread == 0\) found/if (thread <= 1) found/
 last place, not first        | kernels/median.cu | same | cuda median* | s/atomicMin\(&found, i\)/atomicExch(\&found, i)/
 upper median                 | kernels/median.cu | same | cuda median* | s/\(total - 1\) \/ 2/total \/ 2/
@@ -199,6 +231,10 @@ residual forgotten           | kernels/layer_norm_backward.cu | same | cuda laye
 sums of a warp overwritten   | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | s/__syncthreads\(\);  \/\/ the sums before are read//
 weight counted in dweight    | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | s/dbias\[s\]\[i\] \+= g\[s\]\[i\];//;s/g\[s\]\[i\] \*= w\[i\];/& dbias[s][i] += g[s][i];/
 rows of the next block       | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | 0,/end = min\(begin \+ rows_per_block, rows\)/s//end = rows/
+rows left out get nothing    | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | s/row % images.kept == 0\)/row % images.kept == 1)/
+their residual forgotten     | kernels/layer_norm_backward.cu | same | cuda layer_norm backward* | s/d = dresidual == nullptr \? 0.0f : to_float\(dresidual\[at\]\)/d = 0.0f/
+rows of the first image only | kernels/device/image_rows.cuh | kernels/layer_norm.cu | layer_norm: skips* | s/\(row \/ images.kept \+ 1\) \* images.skip/images.skip/
+rows of the first image only | kernels/device/image_rows.cuh | kernels/layer_norm_backward.cu | cuda layer_norm backward* | s/\(row \/ images.kept \+ 1\) \* images.skip/images.skip/
 range of outputs too short   | kernels/bilinear.cu | same | cuda bilinear: the gradient* | s/axis.shift\) \+ 2;/axis.shift) - 1;/
 last output forgotten        | kernels/bilinear.cu | same | cuda bilinear: the gradient* | s/min\(high, outputs\)/min(high, outputs - 1)/
 tap of the second only       | kernels/bilinear.cu | same | cuda bilinear: the gradient* | s/\(t.first == i \? 1.0f - t.weight : 0.0f\) \+ //
@@ -230,6 +266,29 @@ second launch over the first | kernels/adamw.cu | same | cuda adamw* | s/before 
 logarithms not centred       | kernels/silog.cu | same | silog: every device* | s/ratio\(b \* N \+ i\) - mean\[b\];/ratio(b * N + i);/
 fit of the sums              | kernels/least_squares.cu | same | ssi_loss: every device* | s/double\(x\[at\]\) - mean\[b\];/double(x[at]);/
 shift not differentiated     | kernels/least_squares.cu | same | ssi_loss: every device* | s/double\(dy\[at\]\) - mean_rho/double(dy[at])/
+scores used before they came | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/wgmma_wait<1>\(s\)/wgmma_wait<2>(s)/
+dp used before it came       | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/wgmma_wait<0>\(dp\)/wgmma_wait<1>(dp)/
+sums used before they came   | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/wgmma_wait<0>\(dx1\)/wgmma_wait<1>(dx1)/
+stage released in use        | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/gpu::wgmma_wait<2>\(dx[12]\);/;/
+tile not waited for          | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/barriers.full\[stage.at\].wait\(stage.parity\);//
+rows not waited for          | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/barriers.rows_full\[item_ring.at\].wait\(item_ring.parity\);//
+wrong parity                 | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/barriers.empty\[stage.at\].wait\(stage.parity \^ 1\)/barriers.empty[stage.at].wait(stage.parity)/
+a warp does not release      | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/if \(lane == 0\) barriers/if (lane == 0 \&\& warp > 0) barriers/
+wrong number of bytes        | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/arrive_expect\(2 \* kTileBytes\)/arrive_expect(kTileBytes)/
+statistics not waited for    | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/kOfKeys \? 1 \+ 32 : 1/1/
+result without a fence       | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/gpu::fence_proxy_async\(\);//
+result stored too early      | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/gpu::named_barrier\(3 \+ group, 128\);  \/\/ the result.*//
+result overwrites rows       | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/gpu::named_barrier\(3 \+ group, 128\);  \/\/ the rows.*//
+rows refilled too early      | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | 0,/gpu::tensor_store_wait<0>\(\);/s///
+result not waited for        | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/if \(leads\) gpu::tensor_store_wait<0>\(\);//
+result not swizzled          | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/\(n \^ \(row % 8\)\)/n/
+keys past the end counted    | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/left < kStep\)/left < 0)/
+delta forgotten              | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/\(dp\[4 \* n \+ k\] - d\)/dp[4 * n + k]/
+lse of the row above         | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/row_lse\[k \/ 2\]/row_lse[0]/
+scale forgotten              | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/write\(x1, dx1, shape.scale\)/write(x1, dx1, 1.0f)/
+keys overwrite queries       | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/\(kOfKeys \? shape.heads : 0\) \+ item.head/item.head/
+values take the keys' share  | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | s/dx2, p\[k\]/dx2, ds[k]/
+values are the keys          | kernels/attention_backward_wgmma.cu | same | cuda attention_backward by wgmma* | 0,/2 \* shape.heads/s//shape.heads/
 no barrier after init        | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/__syncthreads\(\);//
 tile used before it came     | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/full\[stage\].wait\(.*//
 tile refilled while in use   | tests/kernel_host/wgmma_gemm.cu | same | wgmma_gemm* | s/empty\[stage\].wait\(.*//
@@ -245,12 +304,13 @@ columns past the map copied  | kernels/im2col.cu | same | cuda im2col* | s/colum
 a position of the kernel lost| kernels/im2col.cu | same | cuda im2col* | s/ky < g.kernel_h; /ky + 1 < g.kernel_h; /
 pixels between strides added | kernels/im2col.cu | same | cuda im2col* | s/ \|\| \(column - kx\) % g.stride != 0//
 outputs past the last row    | kernels/im2col.cu | same | cuda im2col* | s/ \|\| oy >= g.out_h//
+values behind a patch        | kernels/patchify.cu | same | cuda patchify* | s/if \(line < p\) values/values/
+a line of pixels too long    | kernels/patchify.cu | same | cuda patchify* | s/\+\+at == run/++at > run/
+rows of patches not apart    | kernels/patchify.cu | same | cuda patchify* | s/x \+= row \* p \* patches_wide/x += row * patches_wide/
+pieces past the end          | kernels/patchify.cu | same | cuda patchify* | s/if \(piece >= pieces\) return;//
 row and column of a block    | kernels/conv_transpose2d.cu | same | conv_transpose2d: matches* | s/\* s \+ row % s\) \* s \+ column % s/* s + column % s) * s + row % s/
 width of a map forgotten     | kernels/conv_transpose2d.cu | same | conv_transpose2d: matches* | s/rest % \(s \* W\)/rest % W/
-rows of a slice lost         | kernels/linear.cu | same | linear: gradients* | s/row \+= kWarps\)/row += 2 * kWarps)/
-a slice of rows forgotten    | kernels/linear.cu | same | linear: gradients* | s/slice < slices; /slice + 1 < slices; /
-no barrier before the total  | kernels/linear.cu | same | linear: gradients* | 0,/__syncthreads\(\);/s//;/
-half of a row's dot product  | kernels/linear.cu | same | linear: gradients* | s/warp < kWarps; \+\+warp\) total/warp < kWarps \/ 8; ++warp) total/
+dot product of the first warp| kernels/linear.cu | same | linear: gradients* | s/block_sum<kThreads>\(dot\)/warp_sum(dot)/
 bias not in dgamma           | kernels/linear.cu | same | linear: gradients* | s/total \+= db_folded/total += 0 * db_folded/
 LIST
 echo "mutants: $((total - missed)) of $total caught"

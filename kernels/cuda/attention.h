@@ -40,6 +40,14 @@ void attention_forward_wgmma(CUstream_st* stream, const E* qkv, E* y, float* lse
 template <class E>
 bool prefers_attention_wgmma(int64_t T, int64_t D);
 
+/// attention_backward for heads of 64 channels, likewise (kernels/attention_backward_wgmma.cu).
+template <class E>
+void attention_backward_wgmma(CUstream_st* stream, const E* qkv, const E* y, const float* lse,
+                              const E* dy, float* delta, E* dqkv, int64_t B, int64_t T,
+                              int64_t heads);
+template <class E>
+bool prefers_attention_backward_wgmma(int64_t T, int64_t D);
+
 // The plain path in float (kernels/attention_float.cu).
 template <>
 void attention_forward(CUstream_st* stream, const float* qkv, float* y, float* lse, int64_t B,

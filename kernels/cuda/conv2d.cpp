@@ -7,25 +7,24 @@
 #include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/elementwise.h"
 #include "kernels/linear.h"
 
 namespace fathom {
 namespace {
 
-// cuDNN computes what it can, then our kernel for 3x3. The rest is products of columns, a few
-// images at a time: the columns of a map are kernel_h * kernel_w times as large as the map. 1x1 is
-// a product of the map itself.
+// Tensor cores read the map itself where it is 3x3: with our kernel at few channels, where memory
+// bounds it and fusing more counts, otherwise with cuDNN if it is there. The rest is products of
+// columns, a few images at a time: the columns of a map are kernel_h * kernel_w times as large as
+// the map. 1x1 is a product of the map itself.
 constexpr int64_t kColumnsBytes = int64_t(256) << 20;
-
-bool is_product(const Im2col& s) {
-  return s.kernel_h == 1 && s.kernel_w == 1 && s.stride == 1 && s.pad == 0;
-}
+constexpr int64_t kFewChannels = 64;
 
 // Calls f(first image, geometry of the images, their columns) for runs of images; the columns are
 // memory of their own, or undefined for a product of the map itself.
 template <class F>
 void for_images(const Im2col& shape, TensorOptions options, F&& f) {
-  if (is_product(shape)) return f(int64_t(0), shape, Tensor());
+  if (shape.is_product()) return f(int64_t(0), shape, Tensor());
   Im2col part = shape;
   part.B = 1;
   const int64_t bytes = part.rows() * part.columns() * size_of(options.dtype);
@@ -44,8 +43,20 @@ bool is_direct(const Im2col& s, int64_t O, DType dtype) {
          s.stride == 1 && s.pad == 1 && s.C % 16 == 0 && O % 16 == 0;
 }
 
+// Whether cuDNN is asked first.
+bool prefers_cudnn(const Im2col& s, int64_t O, DType dtype) {
+  return !s.is_product() && !(is_direct(s, O, dtype) && std::min(s.C, O) <= kFewChannels);
+}
+
+Tensor relu_of(CudaStream stream, const Tensor& x) {
+  Tensor y = empty_like(x);
+  kernels::relu_forward(stream, x, y);
+  return y;
+}
+
+// mask: the result is zero where it is not positive; may be undefined.
 void direct(CudaStream stream, const char* op, const Tensor& x, const Tensor& weight,
-            const Tensor& bias, const Conv2dOptions& o, Tensor& y) {
+            const Tensor& bias, const Conv2dOptions& o, const Tensor& mask, Tensor& y) {
   cuda::launch_half(op, stream, {x, weight}, [&]<class T>(Tag<T>) {
     cuda::conv3x3_forward<T>(stream.handle, {.x = x.device_data<T>(),
                                              .weight = weight.device_data<T>(),
@@ -53,11 +64,13 @@ void direct(CudaStream stream, const char* op, const Tensor& x, const Tensor& we
                                              .residual = cuda::device_data_or_null<T>(o.residual),
                                              .residual2 = cuda::device_data_or_null<T>(o.residual2),
                                              .y = y.device_data<T>(),
+                                             .mask = cuda::device_data_or_null<T>(mask),
                                              .B = x.dim(0),
                                              .H = x.dim(1),
                                              .W = x.dim(2),
                                              .I = x.dim(3),
                                              .O = weight.dim(0),
+                                             .relu_input = o.relu_input,
                                              .relu = o.relu});
   });
 }
@@ -69,21 +82,28 @@ Tensor images_of(const Tensor& batch, int64_t first, int64_t count) {
 
 }  // namespace
 
-void kernels::conv2d_forward(CudaStream stream, const Tensor& x, const Tensor& weight,
+void kernels::conv2d_forward(CudaStream stream, const Tensor& x_in, const Tensor& weight,
                              const Tensor& bias, const Conv2dOptions& o, Tensor& y) {
-  const Im2col shape{x.dim(0),      x.dim(1),      x.dim(2), x.dim(3),
-                     weight.dim(1), weight.dim(2), o.stride, o.pad};
+  const Im2col shape{x_in.dim(0),   x_in.dim(1),   x_in.dim(2), x_in.dim(3),
+                     weight.dim(1), weight.dim(2), o.stride,    o.pad};
+  const bool first_cudnn = prefers_cudnn(shape, weight.dim(0), x_in.dtype());
+  if (!first_cudnn && is_direct(shape, weight.dim(0), x_in.dtype()))
+    return direct(stream, "conv2d", x_in, weight, bias, o, {}, y);
+  const Tensor x = o.relu_input ? relu_of(stream, x_in) : x_in;
   bool done = false;
   cuda::launch_float("conv2d", stream, {x, weight}, [&](auto) {
-    done = !is_product(shape) &&
-           cuda::cudnn_forward(stream, shape, x, weight, bias, o.residual, o.relu, y);
+    done =
+        first_cudnn && cuda::cudnn_forward(stream, shape, x, weight, bias, o.residual, o.relu, y);
   });
   if (done) {
     if (o.residual2.defined()) add_in_place(stream, o.residual2, y);
     return;
   }
-  if (is_direct(shape, weight.dim(0), x.dtype()))
-    return direct(stream, "conv2d", x, weight, bias, o, y);
+  if (is_direct(shape, weight.dim(0), x.dtype())) {
+    Conv2dOptions rest = o;
+    rest.relu_input = false;
+    return direct(stream, "conv2d", x, weight, bias, rest, {}, y);
+  }
   for_images(shape, x.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
     const Tensor in = images_of(x, first, part.B);
     Tensor out = images_of(y, first, part.B);
@@ -108,42 +128,73 @@ void kernels::conv2d_forward(CudaStream stream, const Tensor& x, const Tensor& w
 }
 
 void kernels::conv2d_input_gradient(CudaStream stream, const Im2col& shape, const Tensor& dy,
-                                    const Tensor& weight, Tensor& dx) {
+                                    const Tensor& weight, const Tensor& x, bool relu_input,
+                                    Tensor& dx) {
+  const int64_t O = weight.dim(0), I = weight.dim(3);
+  Tensor whole = relu_input ? empty_like(dx) : dx;
   bool done = false;
   cuda::launch_float("conv2d (gradient of x)", stream, {dy, weight}, [&](auto) {
-    done = !is_product(shape) && cuda::cudnn_input_gradient(stream, shape, dy, weight, dx);
+    done = prefers_cudnn(shape, O, dy.dtype()) &&
+           cuda::cudnn_input_gradient(stream, shape, dy, weight, whole);
   });
-  if (done) return;
-  if (is_direct(shape, weight.dim(0), dy.dtype())) {
-    const int64_t O = weight.dim(0), I = weight.dim(3);
+  if (!done && is_direct(shape, O, dy.dtype())) {
+    whole = {};
     Tensor flipped = empty({I, 3, 3, O}, weight.options());
-    cuda::launch_half("conv2d (gradient of the input)", stream, {dy, weight}, [&]<class T>(Tag<T>) {
+    cuda::launch_half("conv2d (gradient of x)", stream, {dy, weight}, [&]<class T>(Tag<T>) {
       cuda::conv3x3_flip(stream.handle, weight.device_data<T>(), flipped.device_data<T>(), O, I);
     });
-    return direct(stream, "conv2d (gradient of the input)", dy, flipped, {}, {}, dx);
+    return direct(stream, "conv2d (gradient of x)", dy, flipped, {}, {}, relu_input ? x : Tensor(),
+                  dx);
   }
-  for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
-    Tensor to = images_of(dx, first, part.B);
-    Tensor& rows = columns.defined() ? columns : to;
-    linear_input_gradient(stream, images_of(dy, first, part.B), weight, rows);
-    if (columns.defined()) col2im(stream, part, columns, to);
-  });
+  if (!done)
+    for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
+      Tensor to = images_of(whole, first, part.B);
+      Tensor& rows = columns.defined() ? columns : to;
+      linear_input_gradient(stream, images_of(dy, first, part.B), weight, rows);
+      if (columns.defined()) col2im(stream, part, columns, to);
+    });
+  if (relu_input) relu_backward(stream, x, whole, dx);
 }
 
 void kernels::conv2d_weight_gradient(CudaStream stream, const Im2col& shape, const Tensor& dy,
-                                     const Tensor& x, Tensor& dweight) {
+                                     const Tensor& x_in, bool relu_input, Tensor& dweight) {
+  const char* const op = "conv2d (gradient of the weight)";
+  const int64_t O = dy.dim(3);
+  const bool first_cudnn = prefers_cudnn(shape, O, dy.dtype());
+  Tensor x = x_in;
+  if (relu_input && (first_cudnn || !is_direct(shape, O, dy.dtype()))) x = relu_of(stream, x_in);
   bool done = false;
-  cuda::launch_float("conv2d (gradient of the weight)", stream, {dy, x}, [&](auto) {
-    if (is_product(shape)) return;
+  cuda::launch_float(op, stream, {dy, x}, [&](auto) {
+    if (!first_cudnn) return;
     Tensor rounded = empty(dweight.shape(), dy.options());  // as the caller rounds it anyway
     done = cuda::cudnn_weight_gradient(stream, shape, dy, x, rounded);
     if (done) copy_values(rounded, dweight);
   });
   if (done) return;
+  if (is_direct(shape, O, dy.dtype())) {
+    const int64_t slices =
+        cuda::conv3x3_weight_gradient_slices(shape.B, shape.H, shape.W, shape.C, O);
+    Tensor workspace;
+    if (slices > 1) workspace = empty({slices, dweight.numel()}, dweight.options());
+    cuda::launch_half(op, stream, {dy, x}, [&]<class T>(Tag<T>) {
+      cuda::conv3x3_weight_gradient<T>(stream.handle,
+                                       {.x = x.device_data<T>(),
+                                        .dy = dy.device_data<T>(),
+                                        .dweight = dweight.device_data<float>(),
+                                        .workspace = cuda::device_data_or_null<float>(workspace),
+                                        .B = shape.B,
+                                        .H = shape.H,
+                                        .W = shape.W,
+                                        .I = shape.C,
+                                        .O = O,
+                                        .relu_input = relu_input});  // once more changes nothing
+    });
+    return;
+  }
   for_images(shape, dy.options(), [&](int64_t first, const Im2col& part, Tensor columns) {
     const Tensor in = images_of(x, first, part.B), gradient = images_of(dy, first, part.B);
     if (columns.defined()) im2col(stream, part, in, columns);
-    cuda::launch_float("conv2d (gradient of the weight)", stream, {dy, x}, [&]<class T>(Tag<T>) {
+    cuda::launch_float(op, stream, {dy, x}, [&]<class T>(Tag<T>) {
       cuda::gemm(stream, {.dtype = dy.dtype(),
                           .c_dtype = DType::f32,
                           .a = gradient.device_data<T>(),

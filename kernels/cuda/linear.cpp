@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/reduce.h"
 #include "kernels/linear.h"
 
 namespace fathom {
@@ -81,10 +82,10 @@ void kernels::linear_weight_gradient(CudaStream stream, const Tensor& dy, const 
 
 void kernels::bias_gradient(CudaStream stream, const Tensor& dy, Tensor& dbias) {
   const int64_t C = dbias.numel(), rows = dy.numel() / C;
-  Tensor workspace = empty({cuda::bias_gradient_workspace(rows, C)}, {DType::f32, dy.device()});
+  Tensor workspace = empty({cuda::column_workspace(rows, C)}, {DType::f32, dy.device()});
   cuda::launch_float("linear (gradient of the bias)", stream, {dy}, [&]<class T>(Tag<T>) {
-    cuda::bias_gradient(stream.handle, dy.device_data<T>(), dbias.device_data<float>(),
-                        workspace.device_data<float>(), rows, C);
+    cuda::column_sum(stream.handle, dy.device_data<T>(), dbias.device_data<float>(),
+                     workspace.device_data<float>(), rows, C);
   });
 }
 

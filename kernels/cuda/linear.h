@@ -20,11 +20,4 @@ void unfold_gamma(CUstream_st* stream, const float* dw_folded, const float* db_f
                   const T* weight, const T* bias, const T* gamma, T* dw, T* db, T* dgamma,
                   int64_t N, int64_t K);
 
-/// out[c] = sum over rows of x[row,c], in float: slices of rows first, then their sums, each in
-/// order. x: [rows, C] of T; workspace: [bias_gradient_workspace(rows, C)] float.
-template <class T>
-void bias_gradient(CUstream_st* stream, const T* x, float* out, float* workspace, int64_t rows,
-                   int64_t C);
-int64_t bias_gradient_workspace(int64_t rows, int64_t C);
-
 }  // namespace fathom::cuda

@@ -21,9 +21,10 @@ void sum_backward(CUstream_st* stream, const T* dy, double scale, T* dx, int64_t
 
 /// out[c] = sum over n of x[n,c], and of x[n,c] * y[n,c], in the same way.
 ///
-/// x, y: [rows, C] of T; out: [C] of T. workspace: [column_workspace(rows, C)] float.
-template <class T>
-void column_sum(CUstream_st* stream, const T* x, T* out, float* workspace, int64_t rows, int64_t C);
+/// x, y: [rows, C] of T; out: [C] of T, of a sum also float. workspace: [column_workspace(rows, C)]
+/// float.
+template <class T, class O>
+void column_sum(CUstream_st* stream, const T* x, O* out, float* workspace, int64_t rows, int64_t C);
 template <class T>
 void column_dot(CUstream_st* stream, const T* x, const T* y, T* out, float* workspace, int64_t rows,
                 int64_t C);

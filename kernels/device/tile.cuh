@@ -68,6 +68,16 @@ __device__ inline void multiply(float (&c)[N][4], const uint32_t (&a)[K][4], con
     }
 }
 
+/// max(x, 0) of two bf16 or half in a register; a NaN stays one.
+template <class E>
+__device__ inline uint32_t relu2(uint32_t pair) {
+  using Pair = std::conditional_t<std::is_same_v<E, __nv_bfloat16>, __nv_bfloat162, __half2>;
+  const uint32_t zeros = 0;
+  const Pair result =
+      __hmax2_nan(reinterpret_cast<const Pair&>(pair), reinterpret_cast<const Pair&>(zeros));
+  return reinterpret_cast<const uint32_t&>(result);
+}
+
 /// A product's result rounded to E, as the left operand of the next product: two neighbouring
 /// accumulators are one fragment.
 template <class E, int N>

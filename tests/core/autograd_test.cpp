@@ -68,6 +68,52 @@ TEST_CASE("autograd: conversion rounds gradients to the input's dtype") {
   CHECK(x.grad().item() == 6);
 }
 
+// y = 3 x, whose adjoint adds on the way and counts how often it was given something to add to.
+static Tensor triple(const Tensor& x, int* given) {
+  std::vector<double> v = values(x);
+  for (double& e : v) e *= 3;
+  return record_onto(from_values(x.shape(), v, x.options()), {x},
+                     [x, given](const Tensor& dy, const Tensor& collected) -> Grads {
+                       std::vector<double> g = values(dy);
+                       for (double& e : g) e *= 3;
+                       if (collected.defined()) {
+                         ++*given;
+                         const std::vector<double> so_far = values(collected);
+                         for (size_t i = 0; i < g.size(); ++i) g[i] += so_far[i];
+                       }
+                       return {from_values(x.shape(), g, x.options())};
+                     });
+}
+
+TEST_CASE("autograd: an adjoint that adds on the way is given what was collected before it") {
+  const Tensor one = full({2}, 1, {DType::f64});
+  const auto gradient = [&](auto f, int& given) {
+    given = 0;
+    Tensor x = from_values({2}, {1, -2}, {DType::f64}).set_requires_grad();
+    backward(f(x), one);
+    return values(x.grad());
+  };
+  int given = 0;
+  // A residual stream: what goes past the op is there before the op's own.
+  const auto past = [&](const Tensor& x) {
+    const Tensor a = square(x);
+    return sum_of(a, triple(a, &given));  // 4 x^2
+  };
+  CHECK(gradient(past, given) == std::vector<double>{8, -16});
+  CHECK(given == 1);
+  // The op comes last, so nothing was collected; its gradient is added to as any other.
+  const auto last = [&](const Tensor& x) {
+    const Tensor a = square(x), b = sum_of(a, a);
+    return sum_of(triple(a, &given), b);  // 5 x^2
+  };
+  CHECK(gradient(last, given) == std::vector<double>{10, -20});
+  CHECK(given == 0);
+  // A leaf collects over calls, outside the walk.
+  const auto leaf = [&](const Tensor& x) { return sum_of(x, triple(x, &given)); };
+  CHECK(gradient(leaf, given) == std::vector<double>{4, 4});
+  CHECK(given == 0);
+}
+
 TEST_CASE("autograd: NoGrad records nothing") {
   Tensor x = from_values({1}, {3}).set_requires_grad();
   const NoGrad no_grad;

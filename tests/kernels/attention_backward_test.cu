@@ -1,4 +1,3 @@
-#include "kernels/attention.h"
 #include "kernels/cuda/attention.h"
 #include "tests/kernels/attention_reference.h"
 
@@ -8,49 +7,12 @@ namespace {
 using Size = AttentionSize;
 
 template <class E>
-std::vector<E> rounded(const std::vector<double>& values) {
-  std::vector<E> result;
-  for (const double x : values) result.push_back(cast<E>(static_cast<float>(x)));
-  return result;
-}
-
-template <class E>
 void check_backward(const std::vector<E>& qkv, const Size& s, double score_error, int schedules) {
-  CAPTURE(s.B, s.T, s.heads, s.D, dtype_of<E>());
-  const auto dy = normal<E>(s.B * s.T * s.channels(), 2);
-  const AttentionReference forward = attention_reference(qkv, s, score_error);
-  const AttentionGradient expected = attention_gradient(qkv, forward, dy, s, score_error);
-  const auto y = rounded<E>(forward.y);
-  const auto lse = rounded<float>(forward.lse);
-
-  Tensor cpu = empty({s.B, s.T, 3 * s.channels()}, {dtype_of<E>()});
-  const Shape tokens{s.B, s.T, s.channels()};
-  kernels::attention_backward(CpuStream{}, tensor_of(cpu.shape(), qkv), s.heads,
-                              tensor_of(tokens, y), tensor_of({s.B, s.heads, s.T}, lse),
-                              tensor_of(tokens, dy), cpu);
-
-  std::vector<uint32_t> first;
-  const auto run = [&] {
-    DeviceArray<E> d_qkv(qkv), d_y(y), d_dy(dy), dqkv(qkv.size());
-    DeviceArray<float> d_lse(lse), delta(lse.size());
-#if defined(FATHOM_KERNEL_HOST)
-    gpu::host::reset_statistics();
-#endif
-    cuda::attention_backward<E>(nullptr, d_qkv, d_y, d_lse, d_dy, delta, dqkv, s.B, s.T, s.heads,
-                                s.D);
-    const auto got = dqkv.get();
-    CHECK(within(got, expected.dqkv, expected.allowed));
-    CHECK(within(got, values(cpu), twice(expected.allowed)));
-    if (first.empty()) first = bits_of(got);
-    CHECK(bits_of(got) == first);  // in every order of execution
-#if defined(FATHOM_KERNEL_HOST)
-    CHECK(gpu::host::statistics().ldmatrix_bank_conflicts == 0);
-#endif
+  const auto backward = [&](const E* in, const E* y, const float* lse, const E* dy, float* delta,
+                            E* dqkv) {
+    cuda::attention_backward<E>(nullptr, in, y, lse, dy, delta, dqkv, s.B, s.T, s.heads, s.D);
   };
-  if (schedules < 0)
-    run();
-  else
-    under_schedules(schedules, run);
+  check_attention_gradient(backward, qkv, s, score_error, schedules);
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ void check_backward(const Size& s, bool align_corners, int schedules) {
     for (int64_t y = 0; y < s.H; ++y)
       for (int64_t z = 0; z < s.W; ++z)
         for (int64_t c = 0; c < s.C; ++c) {
-          double sum = 0, error = 0, terms = 0;
+          double sum = 0, of_weights = 0, size = 0, terms = 0;
           for (int64_t i = 0; i < s.height; ++i)
             for (int64_t j = 0; j < s.width; ++j) {
               const double v = position(i, s.H, s.height, align_corners) - double(y),
@@ -78,13 +78,16 @@ void check_backward(const Size& s, bool align_corners, int schedules) {
               if (hat(0.99 * v) * hat(0.99 * h) == 0) continue;
               const double value = cast<double>(dy[((b * s.height + i) * s.width + j) * s.C + c]);
               sum += hat(v) * hat(h) * value;
-              error += std::abs(value) * 3 * (double(y + z) + 4) * e;  // of the weights, as above
-              terms += 1;
+              // A position is a product and two sums in float, and at most one pixel further than
+              // y: its error, and so that of a weight, is 3 (y + 2) epsilon, and both weights are
+              // at most 1.
+              of_weights += std::abs(value) * 3 * (double(y + z) + 4) * e;
+              size += std::abs(value), terms += 1;
             }
           expected.push_back(sum);
-          allowed.push_back(error * (1 + terms * e) + error / 12 * (terms + 2) +
-                            std::abs(sum) * rounding<T>() +
-                            (dtype_of<T>() == DType::f16 ? 0x1p-25 : 1e-30));
+          // Of every term one minus a position and two products, and as many sums as terms.
+          allowed.push_back(of_weights + (terms + 3) * e * size + std::abs(sum) * rounding<T>() +
+                            (dtype_of<T>() == DType::f16 ? 0x1p-25 : 1e-30));  // underflow
         }
   Tensor cpu = empty({s.B, s.H, s.W, s.C}, {dtype_of<T>()});
   kernels::bilinear_backward(CpuStream{}, tensor_of({s.B, s.height, s.width, s.C}, dy),

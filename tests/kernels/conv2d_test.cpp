@@ -93,7 +93,10 @@ const std::vector<Case> kCases{
     // With tensor cores on a CUDA device.
     {"3x3 of sixteens", {2, 5, 7, 16, 32, 3, 3, 1, 1}},
     {"3x3 of sixteens, residuals", {1, 5, 7, 32, 16, 3, 3, 1, 1}, {.bias = false, .residuals = 2}},
-    {"3x3 of sixteens, relu", {1, 4, 3, 16, 16, 3, 3, 1, 1}, {.relu = true}},
+    {"3x3 of sixteens, relu(relu)",
+     {1, 4, 3, 16, 16, 3, 3, 1, 1},
+     {.relu_input = true, .relu = true}},
+    {"3x3 of eighties", {1, 3, 5, 80, 80, 3, 3, 1, 1}, {.relu_input = true}},
     // Products of the map itself.
     {"1x1", {2, 7, 5, 35, 17, 1, 1, 1, 0}},
     {"1x1 to one channel", {1, 3, 7, 32, 1, 1, 1, 1, 0}},
@@ -109,6 +112,7 @@ const std::vector<Case> kCases{
     {"stride 2, even",
      {1, 8, 6, 5, 17, 3, 3, 2, 1},
      {.bias = false, .relu_input = true, .relu = true}},
+    {"stride 2 of relu", {1, 7, 6, 5, 3, 3, 3, 2, 1}, {.relu_input = true}},
     {"stride 2 residuals", {1, 7, 9, 5, 3, 3, 3, 2, 1}, {.residuals = 2}},
     {"stride 2 upsample",
      {1, 4, 5, 3, 5, 3, 3, 2, 1},

@@ -9,7 +9,11 @@ namespace {
 struct Size {
   int64_t B, H, W, I, O;
 };
-enum class Fused { kNothing, kBias, kBiasRelu, kBiasResiduals };
+enum class Fused { kNothing, kBias, kBiasRelu, kBiasResiduals, kReluInput, kMask };
+
+bool has_bias(Fused fused) {
+  return fused == Fused::kBias || fused == Fused::kBiasRelu || fused == Fused::kBiasResiduals;
+}
 
 struct Reference {
   std::vector<double> y, allowed;
@@ -34,13 +38,16 @@ Reference reference(const std::vector<E>& x, const std::vector<E>& weight,
               if (h + dh < 0 || h + dh >= s.H || w + dw < 0 || w + dw >= s.W) continue;
               const double* pixel = &wide_x[((b * s.H + h + dh) * s.W + w + dw) * s.I];
               const double* taps = &wide_weight[(o * 9 + (dh + 1) * 3 + dw + 1) * s.I];
-              for (int64_t i = 0; i < s.I; ++i)
+              for (int64_t i = 0; i < s.I; ++i) {
+                if (fused == Fused::kReluInput && pixel[i] < 0) continue;
                 y += pixel[i] * taps[i], terms += std::abs(pixel[i] * taps[i]);
+              }
             }
           const double add = wide_residual[((b * s.H + h) * s.W + w) * s.O + o];
-          if (fused != Fused::kNothing) y += wide_bias[o], terms += std::abs(wide_bias[o]);
+          if (has_bias(fused)) y += wide_bias[o], terms += std::abs(wide_bias[o]);
           if (fused == Fused::kBiasRelu) y = std::max(y, 0.0);
           if (fused == Fused::kBiasResiduals) y += 2 * add, terms += 2 * std::abs(add);
+          if (fused == Fused::kMask && add <= 0) y = terms = 0;
           r.y.push_back(y);
           // 9 I products and four more terms in any order, and the rounding of the result.
           r.allowed.push_back((9 * double(s.I) + 4) * e * terms + rounding<E>() * std::abs(y) +
@@ -58,11 +65,13 @@ void check_conv3x3(const Size& s, Fused fused, int schedules) {
   const Reference expected = reference(x, weight, bias, residual, s, fused);
 
   const Tensor add = tensor_of({s.B, s.H, s.W, s.O}, residual);
-  Conv2dOptions options{.pad = 1, .relu = fused == Fused::kBiasRelu};
+  Conv2dOptions options{
+      .pad = 1, .relu_input = fused == Fused::kReluInput, .relu = fused == Fused::kBiasRelu};
   if (fused == Fused::kBiasResiduals) options.residual = options.residual2 = add;
-  const auto cpu =
-      values(conv2d(tensor_of({s.B, s.H, s.W, s.I}, x), tensor_of({s.O, 3, 3, s.I}, weight),
-                    fused == Fused::kNothing ? Tensor() : tensor_of({s.O}, bias), options));
+  auto cpu = values(conv2d(tensor_of({s.B, s.H, s.W, s.I}, x), tensor_of({s.O, 3, 3, s.I}, weight),
+                           has_bias(fused) ? tensor_of({s.O}, bias) : Tensor(), options));
+  for (size_t i = 0; fused == Fused::kMask && i < cpu.size(); ++i)
+    if (!(float(residual[i]) > 0)) cpu[i] = 0;
   under_schedules(schedules, [&] {
     DeviceArray<E> dx(x), dw(weight), db(bias), dr(residual), dy(expected.y.size());
     const bool residuals = fused == Fused::kBiasResiduals;
@@ -71,15 +80,17 @@ void check_conv3x3(const Size& s, Fused fused, int schedules) {
 #endif
     cuda::conv3x3_forward<E>(nullptr, {.x = dx,
                                        .weight = dw,
-                                       .bias = fused == Fused::kNothing ? nullptr : (E*)db,
+                                       .bias = has_bias(fused) ? (E*)db : nullptr,
                                        .residual = residuals ? (E*)dr : nullptr,
                                        .residual2 = residuals ? (E*)dr : nullptr,
                                        .y = dy,
+                                       .mask = fused == Fused::kMask ? (E*)dr : nullptr,
                                        .B = s.B,
                                        .H = s.H,
                                        .W = s.W,
                                        .I = s.I,
                                        .O = s.O,
+                                       .relu_input = fused == Fused::kReluInput,
                                        .relu = fused == Fused::kBiasRelu});
     CHECK(within(dy.get(), expected.y, expected.allowed));
     CHECK(within(dy.get(), cpu, twice(expected.allowed)));
@@ -100,11 +111,14 @@ TEST_CASE("cuda conv3x3: matches its definition") {
   check_conv3x3<float16>(size, Fused::kBias, 0);
 }
 
-TEST_CASE("cuda conv3x3: fuses bias, ReLU and residuals") {
+TEST_CASE("cuda conv3x3: fuses bias, ReLUs, residuals and a mask") {
   const Size size{2, 6, 5, 32, 80};
   check_conv3x3<bfloat16>(size, Fused::kBias, 0);
   check_conv3x3<bfloat16>(size, Fused::kBiasRelu, 0);
   check_conv3x3<bfloat16>(size, Fused::kBiasResiduals, 0);
+  check_conv3x3<bfloat16>(size, Fused::kReluInput, 0);
+  check_conv3x3<float16>(size, Fused::kReluInput, 0);
+  check_conv3x3<bfloat16>(size, Fused::kMask, 0);
 }
 
 TEST_CASE("cuda conv3x3: a NaN reaches its neighbours") {
@@ -120,6 +134,7 @@ TEST_CASE("cuda conv3x3: a NaN reaches its neighbours") {
                                             .W = s.W,
                                             .I = s.I,
                                             .O = s.O,
+                                            .relu_input = true,
                                             .relu = true});
   const auto y = dy.get();
   for (int64_t h = 0; h < s.H; ++h)

@@ -14,13 +14,16 @@ struct Head {
   Tensor x, weight1, bias1, weight2, bias2;
 
   // Weights whose sums are of order 1, so that the sigmoid is not saturated.
-  Head(DType dtype, int64_t F, int64_t O) {
+  Head(TensorOptions options, int64_t F, int64_t O) {
     Generator generator{9};
-    x = normal({2, 7, 5, F}, generator, 0, 1, {dtype});
-    weight1 = normal({O, 3, 3, F}, generator, 0, 1 / std::sqrt(9.0 * double(F)), {dtype});
-    bias1 = normal({O}, generator, 0, 1, {dtype});
-    weight2 = normal({1, 1, 1, O}, generator, 0, 1 / std::sqrt(double(O)), {dtype});
-    bias2 = normal({1}, generator, 0, 1, {dtype});
+    const auto draw = [&](const Shape& shape, double deviation) {
+      return normal(shape, generator, 0, deviation, {options.dtype}).to(options.device);
+    };
+    x = draw({2, 7, 5, F}, 1);
+    weight1 = draw({O, 3, 3, F}, 1 / std::sqrt(9.0 * double(F)));
+    bias1 = draw({O}, 1);
+    weight2 = draw({1, 1, 1, O}, 1 / std::sqrt(double(O)));
+    bias2 = draw({1}, 1);
   }
   std::vector<double> expected(int64_t H, int64_t W, HeadActivation activation,
                                double scale) const {
@@ -35,13 +38,17 @@ struct Head {
 }  // namespace
 
 TEST_CASE("depth_head: equals its steps") {
-  const DType dtype = GENERATE(DType::f64, DType::f32, DType::bf16, DType::f16);
-  const cpu::IsaScope isa(GENERATE(from_range(test_isas())));
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f64, DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const DType dtype = backend.options.dtype;
   const auto activation = GENERATE(HeadActivation::relu, HeadActivation::sigmoid);
   const double scale = activation == HeadActivation::relu ? 3 : 80;
-  const int64_t O = GENERATE(32, 19), H = GENERATE(13, 7), W = GENERATE(37, 5);
-  CAPTURE(cpu::isa(), dtype, O, H, W, activation == HeadActivation::relu);
-  const Head h(dtype, 33, O);
+  // 48 channels and 32 hidden ones: a kernel of its own on a CUDA device.
+  const int64_t F = GENERATE(33, 48), O = GENERATE(32, 19), H = GENERATE(13, 7),
+                W = GENERATE(37, 5);
+  CAPTURE(backend, F, O, H, W, activation == HeadActivation::relu);
+  const Head h(backend.options, F, O);
   const Tensor y = depth_head(h.x, H, W, h.weight1, h.bias1, h.weight2, h.bias2, activation, scale);
   CHECK(y.shape() == Shape{2, H, W});
   // In a type of its own: errors of hidden values of order 1, of which the resized map's rounding
@@ -51,7 +58,7 @@ TEST_CASE("depth_head: equals its steps") {
   const double e = epsilon(dtype == DType::f64 ? DType::f64 : DType::f32);
   const double slope = activation == HeadActivation::relu ? scale : scale / 4;
   const Tolerance tolerance{
-      .absolute = slope * (4 * epsilon(dtype) + (4 * std::sqrt(9 * 33) + 4 * 64) * e),
+      .absolute = slope * (4 * epsilon(dtype) + (4 * std::sqrt(9.0 * double(F)) + 4 * 64) * e),
       .relative = 2 * epsilon(dtype)};
   CHECK(close(y, h.expected(H, W, activation, scale), tolerance));
 
@@ -77,7 +84,7 @@ TEST_CASE("depth_head: equals its steps") {
 
 TEST_CASE("depth_head: threads do not change the bits") {
   const DType dtype = GENERATE(DType::f32, DType::bf16);
-  const Head h(dtype, 16, 32);
+  const Head h({dtype}, 16, 32);
   CHECK(same_bits_with_any_threads([&] {
     return std::vector{depth_head(h.x, 67, 131, h.weight1, h.bias1, h.weight2, h.bias2,
                                   HeadActivation::sigmoid, 20)};
@@ -85,7 +92,7 @@ TEST_CASE("depth_head: threads do not change the bits") {
 }
 
 TEST_CASE("depth_head: says what is wrong") {
-  Head h(DType::f32, 5, 32);
+  Head h({DType::f32}, 5, 32);
   const auto run = [](const Head& h, int64_t H = 9, int64_t W = 9) {
     return depth_head(h.x, H, W, h.weight1, h.bias1, h.weight2, h.bias2, HeadActivation::relu);
   };

@@ -93,7 +93,7 @@ void check_backward(int64_t rows, int64_t C, Residual residual, int64_t skip, in
     cpu_dbias = empty({C}, options);
     kernels::layer_norm_backward(CpuStream{}, tensor_of({rows, C}, x), tensor_of({C}, weight),
                                  tensor_of({rows}, mean), tensor_of({rows}, rstd),
-                                 tensor_of({rows, C}, dy), cpu_dx, cpu_dweight, cpu_dbias);
+                                 tensor_of({rows, C}, dy), {}, 0, cpu_dx, cpu_dweight, cpu_dbias);
   }
   std::vector<T> shifted(skip);
   shifted.insert(shifted.end(), dy.begin(), dy.end());
@@ -142,6 +142,49 @@ TEST_CASE("cuda layer_norm backward: matches its definition") {
 TEST_CASE("cuda layer_norm backward: takes rows that are not aligned to 16 bytes") {
   check_backward<float, float, float>(3, 384, Residual::kAdded, 1, 0);
   check_backward<bfloat16, bfloat16, bfloat16>(3, 384, Residual::kNone, 3, 0);
+}
+
+TEST_CASE("cuda layer_norm backward: rows left out pass the residual's gradient on") {
+  const int64_t B = 3, skip = 2, kept = 5, rows = B * kept;
+  const int64_t C = GENERATE(7, 40, 384);
+  const bool added = GENERATE(true, false);
+  const auto kept_x = normal<float>(rows * C, 1), kept_residual = normal<float>(rows * C, 4);
+  const auto dy = normal<bfloat16>(rows * C, 2);
+  const auto weight = normal<float>(C, 3);
+  std::vector<float> mean, rstd;
+  statistics(kept_x, rows, C, mean, rstd);
+  Reference expected = reference(kept_x, weight, mean, rstd, dy,
+                                 added ? kept_residual : std::vector<float>(), rows, C);
+  // The same with `skip` more rows before those of every image, of which x is never read.
+  const auto left_out = normal<float>(B * skip * C, 5);
+  const auto with = [&]<class T>(const std::vector<T>& of_kept, const std::vector<T>& of_others) {
+    std::vector<T> all;
+    for (int64_t b = 0; b < B; ++b) {
+      all.insert(all.end(), of_others.begin() + b * skip * C,
+                 of_others.begin() + (b + 1) * skip * C);
+      all.insert(all.end(), of_kept.begin() + b * kept * C, of_kept.begin() + (b + 1) * kept * C);
+    }
+    return all;
+  };
+  const auto x = with(kept_x, std::vector<float>(left_out.size(), NAN));
+  const auto dresidual = with(kept_residual, left_out);
+  expected.dx = with(expected.dx, added ? widened(left_out) : std::vector<double>(left_out.size()));
+  expected.dx_allowed = with(expected.dx_allowed, std::vector<double>(left_out.size()));
+  under_schedules(1, [&] {
+    DeviceArray<float> at(x), residual(dresidual), dx(x.size()), w(weight), dweight(C), dbias(C);
+    DeviceArray<bfloat16> d(dy), rounded(x.size());
+    DeviceArray<float> m(mean), r(rstd), workspace(size_t(cuda::layer_norm_workspace(rows, C)));
+    cuda::layer_norm_backward<float, bfloat16, float>(
+        nullptr, at, w, m, r, d, added ? +residual : nullptr, dx, rounded, dweight, dbias,
+        workspace, rows, C, {.skip = skip, .kept = kept});
+    CHECK(within(dx.get(), expected.dx, expected.dx_allowed));
+    CHECK(within(dweight.get(), expected.dweight, expected.dweight_allowed));
+    CHECK(within(dbias.get(), expected.dbias, expected.dbias_allowed));
+    const std::vector<double> exact = widened(dx.get());
+    std::vector<double> one_rounding;
+    for (const double v : exact) one_rounding.push_back(std::abs(v) * rounding<bfloat16>() + 1e-30);
+    CHECK(within(rounded.get(), exact, one_rounding));
+  });
 }
 
 TEST_CASE("cuda layer_norm backward: a NaN stays in its row and its column") {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/elementwise.h"
 #include "tests/kernels/sweeps.h"
 
 namespace fathom {
@@ -93,6 +94,47 @@ TEST_CASE("layer_norm: gradients in every type agree with f64") {
   CHECK(close(actual[3], values(exact[3]), {.absolute = 32 * e, .relative = 2 * e}));
 }
 
+TEST_CASE("layer_norm: skips the first rows of every image") {
+  const Backend backend = GENERATE(from_range(test_backends({DType::f32, DType::bf16})));
+  const cpu::IsaScope isa(backend.isa);
+  const int64_t C = GENERATE(7, 40);
+  CAPTURE(backend, C);
+  const Inputs in{random_tensor({3, 5, C}, backend.options), random_tensor({C}, backend.options, 2),
+                  random_tensor({C}, backend.options, 3)};
+  const auto skipping = [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-6, 2); };
+  const auto narrowed = [](const Inputs& in) {
+    return layer_norm(in[0].narrow(1, 2, 3), in[1], in[2]);
+  };
+  const auto actual = output_and_grads(skipping, in), expected = output_and_grads(narrowed, in);
+  CHECK(actual[0].shape() == Shape{3, 3, C});
+  // The same arithmetic on the same rows; sums over rows in the same order.
+  for (size_t i = 0; i < actual.size(); ++i) CHECK(same_bits(actual[i], expected[i]));
+}
+
+// What a block does to its residual stream x: y = x + norm(x), and other uses of x after that.
+TEST_CASE("layer_norm: adds the gradient of the stream it reads") {
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const DType dtype = backend.options.dtype;
+  const int64_t skip = GENERATE(0, 2), C = GENERATE(7, 40);
+  CAPTURE(backend, skip, C);
+  const auto f = [&](const Inputs& in) {
+    const Tensor x = scale(in[0], 0.5);  // not a leaf; exact
+    const Tensor y = layer_norm(x, in[1], in[2], 1e-6, skip);
+    return add(x.narrow(1, skip, 5 - skip).contiguous(), y);
+  };
+  const Inputs in{random_tensor({3, 5, C}, backend.options), random_tensor({C}, backend.options, 2),
+                  random_tensor({C}, backend.options, 3)};
+  Inputs exact_in;
+  for (const Tensor& t : in) exact_in.push_back(t.to(kCpu).to(DType::f64));
+  const std::vector<Tensor> actual = output_and_grads(f, in), exact = output_and_grads(f, exact_in);
+  // As above, for gradients in f32 with sums of up to 15 rows and values of order 1 to 10.
+  const double e = epsilon(dtype);
+  for (size_t i = 1; i < actual.size(); ++i)
+    CHECK(close(actual[i], values(exact[i]), {.absolute = 32 * e, .relative = 2 * e}));
+}
+
 TEST_CASE("layer_norm: threads do not change the bits") {
   const Inputs in{random_tensor({1370, 67}), random_tensor({67}, {}, 2),
                   random_tensor({67}, {}, 3)};
@@ -106,6 +148,12 @@ TEST_CASE("layer_norm: says what is wrong") {
                     Catch::Contains("must be [384]") && Catch::Contains("[768] and [384]"));
   CHECK_THROWS_WITH(layer_norm(full({2, 3}, 1), full({3}, 1, {DType::bf16}), full({3}, 1)),
                     Catch::Contains("share dtype"));
+  for (const int64_t skip : {-1, 3})
+    CHECK_THROWS_WITH(
+        layer_norm(full({2, 3, 4}, 1), full({4}, 1), full({4}, 1), 1e-6, skip),
+        Catch::Contains("the first " + std::to_string(skip) + " rows of every image"));
+  CHECK_THROWS_WITH(layer_norm(full({3, 4}, 1), full({4}, 1), full({4}, 1), 1e-6, 1),
+                    Catch::Contains("must be [B, T, C]"));
 }
 
 }  // namespace fathom

@@ -1,5 +1,7 @@
 #include "kernels/patch_embed.h"
 
+#include <cmath>
+
 #include "kernels/conv2d.h"
 #include "tests/kernels/sweeps.h"
 
@@ -57,6 +59,29 @@ TEST_CASE("patch_embed: matches its definition, packed or not") {
 TEST_CASE("patch_embed: gradients match central differences") {
   CHECK(gradcheck(embed, inputs({DType::f64}, 2, 4, 6, 5, 2)));
   CHECK(gradcheck(embed, inputs({DType::f64}, 1, 28, 14, 3, 14)));
+}
+
+TEST_CASE("patch_embed: gradients in every type agree with f64") {
+  const Backend backend =
+      GENERATE(from_range(test_backends({DType::f32, DType::bf16, DType::f16})));
+  const cpu::IsaScope isa(backend.isa);
+  const int64_t p = GENERATE(14, 5);
+  CAPTURE(backend, p);
+  const bool of_image = GENERATE(false, true);  // the image as a constant, as in training, or not
+  Inputs in = inputs(backend.options, 2, 2 * p, 3 * p, 19, p), exact_in;
+  for (const Tensor& t : in) exact_in.push_back(t.to(kCpu).to(DType::f64));
+  const auto gradients = [&](const Inputs& in) {
+    const Tensor image = in[0];
+    if (of_image) return output_and_grads(embed, in);
+    return output_and_grads(
+        [&](const Inputs& rest) { return patch_embed(image, rest[0], rest[1]); }, {in[1], in[2]});
+  };
+  const std::vector<Tensor> actual = gradients(in), exact = gradients(exact_in);
+  // dy is rounded to the dtype: for the weights sums of 12 patches, for the image of 19 filters.
+  const double e = epsilon(backend.options.dtype), K = 19;
+  for (size_t i = 1; i < actual.size(); ++i)
+    CHECK(close(actual[i], values(exact[i]),
+                {.absolute = 4 * std::sqrt(K) * e + 4 * K * epsilon(DType::f32), .relative = e}));
 }
 
 TEST_CASE("patch_embed: threads do not change the bits") {

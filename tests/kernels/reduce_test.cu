@@ -64,7 +64,7 @@ void check_columns(int64_t rows, int64_t C, int64_t skip, int schedules) {
   under_schedules(schedules, [&] {
     DeviceArray<T> dx(shifted), dy(y), sum(C), dot(C);
     DeviceArray<float> workspace(size_t(cuda::column_workspace(rows, C)));
-    cuda::column_sum<T>(nullptr, dx + skip, sum, workspace, rows, C);
+    cuda::column_sum<T, T>(nullptr, dx + skip, sum, workspace, rows, C);
     CHECK(within(sum.get(), sums, sums_allowed));
     CHECK(within(sum.get(), values(cpu_sums), twice(sums_allowed)));
     cuda::column_dot<T>(nullptr, dx + skip, dy, dot, workspace, rows, C);
