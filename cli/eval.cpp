@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/device_flags.h"
 #include "cli/model_flags.h"
 #include "cli/signals.h"
 #include "cli/status_line.h"
@@ -22,6 +23,7 @@ struct Arguments {
   std::optional<int64_t> size, limit;
   double prediction_scale = 1;
   int threads = 0;
+  std::string device, dtype = "auto";
   bool kb_crop = false, json = false, quiet = false;
   ModelArguments model;
 };
@@ -75,8 +77,13 @@ int eval(const Arguments& arguments) {
     predict = folder_predictor(source.predictions, options.kind, arguments.prediction_scale,
                                options.protocol.kb_crop);
   } else {
+    const std::string& device = !arguments.device.empty() ? arguments.device
+                                : config                  ? config->device
+                                                          : "auto";
+    source.device = use_device(device);
+    source.dtype = inference_dtype(arguments.dtype, source.device);
     loaded = load_model(source.weights, arguments.model.flags());
-    prepare_for_inference(loaded->model, DType::f32);
+    prepare_for_inference(loaded->model, source.dtype, source.device);
     source.model = loaded->title;
     source.weights_hash = loaded->weights_hash;
     source.size = arguments.size.value_or(config ? config->data.size : 518);
@@ -156,6 +163,8 @@ void add_eval(CLI::App& program, Action& action) {
       ->check(CLI::Range(14, 1 << 20));
   add_protocol(*command, *a);
   command->add_option("--out", a->out, "Folder for result.json and per_image.csv");
+  add_device_flag(*command, a->device, "what the configuration says, else auto");
+  add_dtype_flag(*command, a->dtype);
   command->add_option("--threads", a->threads, "CPU threads (default: FATHOM_THREADS or all)")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--json", a->json, "Print the result as JSON to stdout");

@@ -1,9 +1,9 @@
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/device_flags.h"
 #include "cli/model_flags.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
@@ -31,33 +31,6 @@ struct Arguments {
   ModelArguments model;
 };
 
-// Whether a device is spelled right; whether it is there is another question.
-std::string device_problem(const std::string& name) {
-  const bool numbered = name.starts_with("cuda:") && name.size() > 5 && name.size() < 9 &&
-                        name.find_first_not_of("0123456789", 5) == std::string::npos;
-  if (name == "auto" || name == "cpu" || name == "cuda" || numbered) return "";
-  return name + ": expected auto, cpu, cuda or cuda:N";
-}
-
-// "auto" is a GPU where there is one; asking for one says why there is none.
-Device choose_device(const std::string& name) {
-  if (name == "cpu") return kCpu;
-  const std::string reason = cuda_unavailable_reason();
-  if (name == "auto" && !reason.empty()) return kCpu;
-  check(reason.empty(), "--device ", name, ": ", reason, "; use --device cpu");
-  const int index = name.starts_with("cuda:") ? std::stoi(name.substr(5)) : 0;
-  const int count = int(cuda_devices().size());
-  check(index < count, "--device ", name, ": this machine has ", count,
-        count == 1 ? " GPU, cuda:0" : " GPUs, numbered from cuda:0", "; use --device cpu");
-  return {Device::Type::cuda, index};
-}
-
-// What the network runs fastest in without visible loss; bf16 and f16 are slower on most CPUs.
-std::string choose_dtype(const std::string& name, Device device) {
-  if (name != "auto") return name;
-  return device == kCpu ? "f32" : "f16";
-}
-
 ColorMap choose_colors(const std::string& name) {
   if (name == "inferno") return ColorMap::inferno;
   if (name == "spectral_r") return ColorMap::spectral_r;
@@ -71,18 +44,9 @@ int64_t memory_limit(const Arguments& arguments, Device device) {
   return (device == kCpu ? available_memory_bytes() : cuda_free_bytes(device.index)) * 8 / 10;
 }
 
-// Where the user's programs keep what they can find out again; empty if that is not known.
-std::filesystem::path cache_folder() {
-  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder && *folder)
-    return std::filesystem::path(folder) / "fathom";
-  if (const char* home = std::getenv("HOME"); home && *home)
-    return std::filesystem::path(home) / ".cache" / "fathom";
-  return {};
-}
-
-std::string text_of(Device device) {
+std::string text_of(auto device_or_dtype) {
   std::ostringstream text;
-  text << device;
+  text << device_or_dtype;
   return text.str();
 }
 
@@ -130,10 +94,8 @@ Json summary_of(const Arguments& arguments, const LoadedModel& loaded, const Inf
 int infer(const Arguments& arguments) {
   // Everything that can be refused without work is refused first.
   InferRun run;
-  run.device = choose_device(arguments.device);
-  if (run.device != kCpu) cuda_keep_plans(cache_folder());
-  const std::string dtype_name = choose_dtype(arguments.dtype, run.device);
-  const DType dtype = dtype_argument(dtype_name);
+  run.device = use_device(arguments.device);
+  const DType dtype = inference_dtype(arguments.dtype, run.device);
   for (const std::string& format : arguments.formats)
     run.output.formats.push_back(output_format(format));
   for (const OutputFormat format : run.output.formats)
@@ -165,8 +127,8 @@ int infer(const Arguments& arguments) {
   run.model = &loaded.model;
   run.dtype = dtype;
   run.map_resize = hf ? MapResize::bicubic : map_resize_of(loaded.version);
-  run.source = {loaded.title,      loaded.version,      config.kind, config.max_depth_m,
-                arguments.weights, loaded.weights_hash, dtype_name,  text_of(run.device)};
+  run.source = {loaded.title,      loaded.version,      config.kind,    config.max_depth_m,
+                arguments.weights, loaded.weights_hash, text_of(dtype), text_of(run.device)};
   run.stop = &stop;
   Progress progress(arguments.quiet);
   run.on_progress = [&](const InferReport& report) { progress.update(report); };
@@ -211,14 +173,8 @@ void add_infer(CLI::App& program, Action& action) {
       ->allow_extra_args(false)  // what follows is a photo
       ->check(CLI::IsMember({"png16", "npy", "pfm", "color", "side"}))
       ->capture_default_str();
-  command->add_option("--device", a->device, "auto, cpu, cuda or cuda:N")
-      ->check(device_problem)
-      ->capture_default_str();
-  command
-      ->add_option("--dtype", a->dtype,
-                   "f32, bf16 or f16 (storage; sums are f32); auto: f32 on the CPU, f16 on CUDA")
-      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
-      ->capture_default_str();
+  add_device_flag(*command, a->device, "auto");
+  add_dtype_flag(*command, a->dtype);
   command->add_option("--size", a->size, "Target of the network input's shorter side, in pixels")
       ->check(CLI::Range(14, 1 << 20))  // one patch at least
       ->capture_default_str();

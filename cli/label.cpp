@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/command.h"
+#include "cli/device_flags.h"
 #include "cli/signals.h"
 #include "cli/status_line.h"
 #include "core/parallel.h"
@@ -11,7 +12,7 @@ namespace fathom::cli {
 namespace {
 
 struct Arguments {
-  std::string config;
+  std::string config, device;
   std::vector<std::string> overrides;
   bool quiet = false;
   int threads = 0;
@@ -27,7 +28,9 @@ std::string text_of(const LabelProgress& p) {
 }
 
 int label(const Arguments& arguments) {
-  const TrainConfig config = read_config(arguments.config, arguments.overrides);
+  TrainConfig config = read_config(arguments.config, arguments.overrides);
+  if (!arguments.device.empty()) config.device = arguments.device;
+  use_device(config.device);
   if (arguments.threads > 0) set_thread_count(arguments.threads);
   StatusLine line(arguments.quiet);
   const LabelReport report = label_images(
@@ -58,6 +61,7 @@ void add_label(CLI::App& program, Action& action) {
   command
       ->add_option("--set", a->overrides, "Override a key: --set label.flip=true (may be repeated)")
       ->allow_extra_args(false);
+  add_device_flag(*command, a->device, "what the configuration says");
   command->add_option("--threads", a->threads, "CPU threads (default: FATHOM_THREADS or all)")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--quiet", a->quiet, "No progress, only what failed");

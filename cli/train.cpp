@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/device_flags.h"
 #include "cli/signals.h"
 #include "cli/status_line.h"
 #include "core/parallel.h"
@@ -14,7 +15,7 @@ namespace fathom::cli {
 namespace {
 
 struct Arguments {
-  std::string config, out;
+  std::string config, out, device;
   std::vector<std::string> overrides;
   bool resume = false, dry_run = false, quiet = false;
   int threads = 0;
@@ -42,7 +43,9 @@ void print_result(const TrainReport& report, const std::string& out) {
 }
 
 int train(StageName stage, const Arguments& arguments) {
-  const TrainConfig config = read_config(arguments.config, arguments.overrides);
+  TrainConfig config = read_config(arguments.config, arguments.overrides);
+  if (!arguments.device.empty()) config.device = arguments.device;
+  use_device(config.device);
   if (arguments.threads > 0) set_thread_count(arguments.threads);
   if (arguments.dry_run) {
     std::cout << describe_plan(config, stage);
@@ -85,8 +88,9 @@ void add_train(CLI::App& program, Action& action) {
                     "Override a key: --set optimizer.lr=1e-4 (may be repeated)")
         ->allow_extra_args(false);
     sub->add_option("--out", a->out, "Folder of the run: checkpoints, logs, final weights");
+    add_device_flag(*sub, a->device, "what the configuration says");
     sub->add_flag("--resume", a->resume,
-                  "Go on from the newest valid checkpoint in --out, bit for bit");
+                  "Go on from the newest valid checkpoint in --out, bit for bit on one device");
     sub->add_flag("--dry-run", a->dry_run, "Print data, memory, steps and time, and do nothing");
     sub->add_option("--threads", a->threads, "CPU threads (default: FATHOM_THREADS or all)")
         ->check(CLI::Range(1, 1024));

@@ -1,12 +1,13 @@
 #include "kernels/adamw.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "core/parallel.h"
 #include "kernels/cpu/adamw_kernels.h"
+#include "kernels/step_decision.h"
 
 namespace fathom {
 
@@ -28,10 +29,20 @@ static void check_slot(const AdamwSlot& slot) {
           slot.rounded.dtype());
 }
 
+AdamwNumbers adamw_numbers(const AdamwStep& s) {
+  return adamw_numbers(double(s.step), s.beta1, s.beta2, 1, s.grad_scale, s.average_decay);
+}
+
 void adamw(std::span<AdamwSlot> slots, const AdamwStep& step) {
   if (slots.empty()) return;
   check(step.step >= 1, "adamw: steps count from 1, not ", step.step);
   for (const AdamwSlot& slot : slots) check_slot(slot);
+  const Tensor& numbers = step.numbers;
+  check(!numbers.defined() ||
+            (numbers.shape() == Shape{kAdamwSize} && numbers.is_contiguous() &&
+             numbers.dtype() == DType::f64 && numbers.device() == slots[0].weight.device()),
+        "adamw: the numbers of a step must be f64 ", Shape{kAdamwSize}, " on ",
+        slots[0].weight.device());
   visit_stream(slots[0].weight.device(), [&](auto stream) { kernels::adamw(stream, step, slots); });
 }
 
@@ -78,26 +89,27 @@ void visit_real(DType dtype, auto&& f) {
 }
 
 template <class T>
-cpu::AdamwFactors<T> factors(const AdamwSlot& slot, const AdamwStep& s) {
-  const double n = double(s.step);
-  return {.keep = T(1 - slot.lr * slot.decay),
-          .grad_scale = T(s.grad_scale),
+cpu::AdamwFactors<T> factors(const AdamwSlot& slot, const AdamwStep& s, const AdamwNumbers& n) {
+  const double lr = slot.lr * n.lr_factor;
+  return {.keep = T(1 - lr * slot.decay),
+          .grad_scale = T(n.grad_scale),
           .m_rate = T(1 - s.beta1),
           .v_keep = T(s.beta2),
           .v_rate = T(1 - s.beta2),
-          .rate = T(slot.lr / (1 - std::pow(s.beta1, n))),
-          .root = T(std::sqrt(1 - std::pow(s.beta2, n))),
+          .rate = T(lr / n.bias),
+          .root = T(n.root),
           .eps = T(s.eps),
-          .average_rate = T(1 - s.average_decay)};
+          .average_rate = T(n.average_rate)};
 }
 
 template <class T>
-void update(AdamwSlot& slot, const AdamwStep& step, int64_t begin, int64_t end) {
+void update(AdamwSlot& slot, const AdamwStep& step, const AdamwNumbers& numbers, int64_t begin,
+            int64_t end) {
   T* const weight = slot.weight.data<T>();
   T* const average = slot.average.defined() ? slot.average.data<T>() + begin : nullptr;
   const T* const grad = std::as_const(slot.grad).data<T>();
-  loops<T>().update(factors<T>(slot, step), grad + begin, weight + begin, slot.m.data<T>() + begin,
-                    slot.v.data<T>() + begin, average, end - begin);
+  loops<T>().update(factors<T>(slot, step, numbers), grad + begin, weight + begin,
+                    slot.m.data<T>() + begin, slot.v.data<T>() + begin, average, end - begin);
   if (!slot.rounded.defined()) return;
   bfloat16* const rounded = slot.rounded.data<bfloat16>();
   for (int64_t i = begin; i < end; ++i) rounded[i] = cast<bfloat16>(weight[i]);
@@ -106,13 +118,18 @@ void update(AdamwSlot& slot, const AdamwStep& step, int64_t begin, int64_t end) 
 }  // namespace
 
 void kernels::adamw(CpuStream, const AdamwStep& step, std::span<AdamwSlot> slots) {
+  AdamwNumbers numbers = adamw_numbers(step);
+  if (step.numbers.defined())
+    std::memcpy(static_cast<void*>(&numbers), std::as_const(step.numbers).data<double>(),
+                sizeof numbers);
+  if (numbers.taken == 0) return;
   const auto pieces = cut(slots.size(), [&](size_t i) { return slots[i].weight.numel(); });
   parallel_for(int64_t(pieces.size()), 1, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
       const Piece piece = pieces[size_t(p)];
       AdamwSlot& slot = slots[piece.tensor];
       visit_real(slot.weight.dtype(),
-                 [&]<class T>(Tag<T>) { update<T>(slot, step, piece.begin, piece.end); });
+                 [&]<class T>(Tag<T>) { update<T>(slot, step, numbers, piece.begin, piece.end); });
     }
   });
 }

@@ -20,16 +20,27 @@ struct AdamwTable {
   int count;
 };
 
-__device__ void update(const AdamwConstants& f, const AdamwTensor& t, float grad, float& weight,
-                       float& m, float& v) {
+// What a thread multiplies with.
+struct Factors {
+  float grad_scale, m_rate, v_keep, v_rate, keep, rate, root, eps, average_rate;
+};
+
+__device__ Factors factors(const AdamwConstants& f, const AdamwNumbers& n, const AdamwTensor& t) {
+  const float lr = t.lr * float(n.lr_factor);
+  return {float(n.grad_scale),  f.m_rate,           f.v_keep,      f.v_rate,
+          1.0f - lr * t.decay,  lr / float(n.bias), float(n.root), f.eps,
+          float(n.average_rate)};
+}
+
+__device__ void update(const Factors& f, float grad, float& weight, float& m, float& v) {
   const float g = f.grad_scale * grad;
   m += f.m_rate * (g - m);
   v = f.v_keep * v + f.v_rate * (g * g);
-  weight = t.keep * weight - t.rate * (m / (sqrtf(v) / f.root + f.eps));
+  weight = f.keep * weight - f.rate * (m / (sqrtf(v) / f.root + f.eps));
 }
 
 template <int kWide>
-__device__ void update_vector(const AdamwConstants& f, const AdamwTensor& t, int64_t i) {
+__device__ void update_vector(const Factors& f, const AdamwTensor& t, int64_t i) {
   float grad[kWide], weight[kWide], m[kWide], v[kWide], average[kWide] = {};
   load(grad, t.grad + i);
   load(weight, t.weight + i);
@@ -38,7 +49,7 @@ __device__ void update_vector(const AdamwConstants& f, const AdamwTensor& t, int
   if (t.average != nullptr) load(average, t.average + i);
 #pragma unroll
   for (int k = 0; k < kWide; ++k) {
-    update(f, t, grad[k], weight[k], m[k], v[k]);
+    update(f, grad[k], weight[k], m[k], v[k]);
     average[k] += f.average_rate * (weight[k] - average[k]);
   }
   store(t.weight + i, weight);
@@ -55,12 +66,18 @@ __device__ void update_vector(const AdamwConstants& f, const AdamwTensor& t, int
 }
 
 template <int kWide>
-__global__ void __launch_bounds__(kThreads) adamw_kernel(const __grid_constant__ AdamwConstants f,
-                                                         const __grid_constant__ AdamwTable table) {
+__global__ void __launch_bounds__(kThreads)
+    adamw_kernel(const __grid_constant__ AdamwConstants constants,
+                 const __grid_constant__ AdamwNumbers given,
+                 const AdamwNumbers* __restrict__ on_device,
+                 const __grid_constant__ AdamwTable table) {
+  const AdamwNumbers numbers = on_device != nullptr ? *on_device : given;
+  if (numbers.taken == 0.0) return;
   const int piece = static_cast<int>(blockIdx.x);
   int which = 0;
   while (which + 1 < table.count && table.first_piece[which + 1] <= piece) ++which;
   const AdamwTensor& t = table.tensors[which];
+  const Factors f = factors(constants, numbers, t);
   const int64_t begin = (piece - table.first_piece[which]) * kPiece;
   const int64_t end = min(begin + kPiece, t.numel), whole = begin + (end - begin) / kWide * kWide;
   for (int64_t i = begin + threadIdx.x * kWide; i < whole; i += kThreads * kWide)
@@ -111,8 +128,8 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void adamw(CUstream_st* stream, const AdamwConstants& constants,
-           std::span<const AdamwTensor> tensors) {
+void adamw(CUstream_st* stream, const AdamwConstants& constants, const AdamwNumbers& given,
+           const AdamwNumbers* on_device, std::span<const AdamwTensor> tensors) {
   for (size_t first = 0; first < tensors.size(); first += kTensors) {
     AdamwTable table{};
     table.count = static_cast<int>(std::min<size_t>(kTensors, tensors.size() - first));
@@ -125,7 +142,7 @@ void adamw(CUstream_st* stream, const AdamwConstants& constants,
       wide = wide && is_aligned(table.tensors[i]);
     }
     gpu::launch(wide ? adamw_kernel<4> : adamw_kernel<1>, static_cast<unsigned>(pieces), kThreads,
-                0, stream, constants, table);
+                0, stream, constants, given, on_device, table);
   }
 }
 

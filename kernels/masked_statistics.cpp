@@ -37,6 +37,16 @@ Tensor usable_images(const MaskedStatistics& prediction, const MaskedStatistics&
   return usable;
 }
 
+Tensor usable_images(const Tensor& mask, DType dtype, int64_t least_count) {
+  const Tensor count = mask_count(mask);
+  const Tensor any_scale = full(count.shape(), 1, {dtype, mask.device()});
+  Tensor usable = full(count.shape(), 1, any_scale.options());
+  visit_stream(mask.device(), [&](auto stream) {
+    kernels::usable_images(stream, any_scale, count, least_count, 0, usable);
+  });
+  return usable;
+}
+
 // ---- CPU
 
 // The place of the lower median among the N values of one image, -1 without a valid one.

@@ -44,6 +44,10 @@ struct UsableLimits {
 Tensor usable_images(const MaskedStatistics& prediction, const MaskedStatistics& target,
                      const UsableLimits& limits = {});
 
+/// The same of a boolean mask [B, ...] alone, in f32 or f64: an image is usable if it has an
+/// element, and least_count of them.
+Tensor usable_images(const Tensor& mask, DType dtype, int64_t least_count);
+
 namespace kernels {  // contiguous tensors; outputs last
 void masked_statistics(CpuStream, const Tensor& x, const Tensor& mask, MedianOver over,
                        Tensor& median, Tensor& deviation, Tensor& index, Tensor& count);

@@ -58,15 +58,6 @@ SsiLosses ssi_loss(const Tensor& prediction, const Tensor& target_in, const Tens
           .degenerate = sub(full(usable.shape(), 1, usable.options()), usable)};
 }
 
-// 1 for the images whose mask has an element, otherwise 0.
-static Tensor is_there(const Tensor& mask, const Tensor& like) {
-  Tensor there = full(like.shape(), 1, like.options());
-  const Tensor count = mask_count(mask);
-  visit_stream(mask.device(),
-               [&](auto stream) { kernels::usable_images(stream, there, count, 1, 0, there); });
-  return there;
-}
-
 SsiLosses cutmix_ssi_loss(const Tensor& prediction, const Tensor& target, const Tensor& mask,
                           const Tensor& inside, const SsiOptions& options) {
   check_inputs("cutmix_ssi_loss", prediction, target, mask);
@@ -80,13 +71,15 @@ SsiLosses cutmix_ssi_loss(const Tensor& prediction, const Tensor& target, const 
   const auto by_area = [&](const Tensor& of_a, const Tensor& of_b) {
     return of_a.defined() ? add(mul(area_a, of_a), mul(area_b, of_b)) : Tensor();
   };
+  const auto there = [&](const Tensor& region) {
+    return usable_images(region, prediction.dtype(), 1);
+  };
   return {.loss = by_area(a.loss, b.loss),
           .error = by_area(a.error, b.error),
           .gradients = by_area(a.gradients, b.gradients),
           .usable = sub(add(a.usable, b.usable), mul(a.usable, b.usable)),  // a or b
           .valid = add(a.valid, b.valid),
-          .degenerate = add(mul(a.degenerate, is_there(outside, a.degenerate)),
-                            mul(b.degenerate, is_there(inside, b.degenerate)))};
+          .degenerate = add(mul(a.degenerate, there(outside)), mul(b.degenerate, there(inside)))};
 }
 
 }  // namespace fathom

@@ -41,6 +41,13 @@ Tensor DepthAnything::operator()(const Tensor& image, DptTrace* trace) const {
               metric ? config.max_depth_m : 1, trace);
 }
 
+DType inference_dtype(const std::string& name, Device device) {
+  if (name == "auto") return device == kCpu ? DType::f32 : DType::f16;
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
+    if (name == name_of(dtype)) return dtype;
+  fail("dtype ", name, ": expected auto, f32, bf16 or f16");
+}
+
 void prepare_for_inference(DepthAnything& model, DType dtype, Device device) {
   const NoGrad no_grad;
   for_each_parameter(model, [&](const std::string&, Tensor& t, AxisOrder) {

@@ -38,7 +38,7 @@ static OutputTensor output_of(const std::string& name, const Tensor& parameter, 
   const Tensor slice = published.narrow(0, part * rows, rows);
   return {
       name, dtype, slice.shape(), [slice, dtype](const OutputTensor::Sink& sink) {
-        const Tensor bytes = slice.contiguous().to(dtype);
+        const Tensor bytes = slice.contiguous().to(dtype).to(kCpu);
         sink({bytes.storage()->data() + bytes.offset() * size_of(dtype), size_t(bytes.bytes())});
       }};
 }

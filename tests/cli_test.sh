@@ -109,7 +109,7 @@ help_mentions_every_option() {
   succeeds try info --help
   for option in --tensors --json --model-version --kind --max-depth; do says out "$option"; done
   succeeds try train teacher --help
-  for option in --set --out --resume --dry-run --threads --quiet; do says out "$option"; done
+  for option in --set --out --device --resume --dry-run --threads --quiet; do says out "$option"; done
   succeeds try convert --help
   for option in --names --dtype --model-version --kind --max-depth; do says out "$option"; done
 }
@@ -196,7 +196,15 @@ cuda_without_a_gpu_is_refused() {
     refused 1 "--device $device: " small --device $device --out o "$photo"
     says err '; use --device cpu'
   done
-  [ ! -e o ] || fail "work was begun"
+  "$tools" scenes --out data --count 2
+  for command in "train teacher --out run" label; do
+    refused 1 '--device cuda: ' try $command data/config.json --device cuda
+    refused 1 '--device cuda:1: ' try $command data/config.json --set device=cuda:1
+    refused 1 'device is "gpu", but must be auto, cpu, cuda or cuda:N' try $command data/config.json \
+      --set device=gpu
+  done
+  refused 1 '--device cuda: ' try eval --weights "$weights" --manifest data/labeled.jsonl --device cuda
+  [ ! -e o ] && [ ! -e run ] || fail "work was begun"
 }
 
 photos_come_from_folders_patterns_and_lists() {
@@ -406,7 +414,8 @@ training() { try train teacher data/config.json --quiet --set data.validation='[
 a_run_from_labels_to_a_report() {
   "$tools" scenes --out data --count 6
   succeeds try train teacher data/config.json --dry-run
-  for word in 'stage       teacher' '6 labeled' 'parameters' 'steps       6' 'memory' 'time'; do
+  for word in 'stage       teacher' '6 labeled' 'parameters' 'steps       6' 'device      cpu' 'memory' \
+      'on cpu' 'time'; do
     says out "$word"
   done
   [ ! -e run ] || fail "a dry run left files"

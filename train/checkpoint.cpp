@@ -62,7 +62,7 @@ OutputTensor output_of(const StateTensor& tensor, std::shared_ptr<Hash128> hash)
   return {tensor.name, published.dtype(), published.shape(),
           [published, hash, name = tensor.name](const OutputTensor::Sink& sink) {
             const NoGrad no_grad;
-            const Tensor values = published.contiguous();
+            const Tensor values = published.contiguous().to(kCpu);
             const int64_t begin = values.offset() * size_of(values.dtype());
             const std::span bytes(values.storage()->data() + begin, size_t(values.bytes()));
             update_entry(*hash, name, values.dtype(), values.shape());

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/device_choice.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "train/nearest_name.h"
@@ -53,6 +54,11 @@ void check_value(const std::string& value, const Json& json, const Place& place,
   for (size_t i = 0; i < rule.names.size(); ++i)
     list += (i == 0 ? "" : i + 1 == rule.names.size() ? " or " : ", ") + rule.names[i];
   refuse(place, json, list);
+}
+
+void check_value(const std::string& value, const Json& json, const Place& place,
+                 const DeviceName&) {
+  if (!device_problem(value).empty()) refuse(place, json, "auto, cpu, cuda or cuda:N");
 }
 
 void check_value(const auto&, const Json&, const Place&, const Anything&) {}
@@ -254,6 +260,11 @@ std::vector<std::string> config_differences(const TrainConfig& before, const Tra
   std::vector<std::string> lines;
   add_differences(json_of(before), json_of(after), "", lines);
   return lines;
+}
+
+std::string precision_on(Device device, const TrainConfig& config) {
+  if (config.optimizer.precision != "auto") return config.optimizer.precision;
+  return device == kCpu ? "f32" : "bf16";
 }
 
 DepthAnythingConfig model_config(const TrainConfig& config) {

@@ -25,6 +25,7 @@ struct Above {
 struct OneOf {
   std::vector<std::string> names;
 };
+struct DeviceName {};  // auto, cpu, cuda or cuda:N
 struct Anything {};
 
 struct ModelSection {
@@ -114,7 +115,8 @@ struct LabelSection {
   std::string out;      // folder of the maps and of the manifest
   int64_t size = 0;     // target of the shorter side; 0: data.size
   int64_t batch = 1;
-  bool flip = false;   // average with the prediction of the mirrored image
+  std::string dtype = "auto";  // f32, bf16 or f16; auto: f32 on the CPU, f16 on a GPU
+  bool flip = false;           // average with the prediction of the mirrored image
   bool verify = true;  // check the sums of maps that exist instead of trusting their sidecars
 
   static void fields(auto& self, auto&& visit) {
@@ -122,6 +124,7 @@ struct LabelSection {
     visit("out", self.out, Anything{});
     visit("size", self.size, Between{0, 4200});
     visit("batch", self.batch, Between{1, 4096});
+    visit("dtype", self.dtype, OneOf{{"auto", "f32", "bf16", "f16"}});
     visit("flip", self.flip, Anything{});
     visit("verify", self.verify, Anything{});
   }
@@ -197,7 +200,8 @@ struct OptimizerSection {
   int64_t accumulate = 1;     // batches a step
   double ema = 0;             // decay of the averaged weights; 0: none
   double loss_outlier = 0, gradient_outlier = 0;  // so often the running mean: no step; 0: off
-  std::string precision = "f32";                  // or bf16 with f32 master weights
+  /// f32, or bf16 with f32 master weights; auto: f32 on the CPU, bf16 on a GPU.
+  std::string precision = "auto";
 
   static void fields(auto& self, auto&& visit) {
     visit("lr", self.lr, Above{0, 10});
@@ -212,7 +216,7 @@ struct OptimizerSection {
     visit("ema", self.ema, Between{0, 0.9999999});
     visit("loss_outlier", self.loss_outlier, Between{0, 1e9});
     visit("gradient_outlier", self.gradient_outlier, Between{0, 1e9});
-    visit("precision", self.precision, OneOf{{"f32", "bf16"}});
+    visit("precision", self.precision, OneOf{{"auto", "f32", "bf16"}});
   }
 };
 
@@ -280,7 +284,9 @@ struct CheckpointSection {
 };
 
 struct TrainConfig {
-  int64_t seed = 0;  // of weights, order and augmentation
+  int64_t seed = 0;             // of weights, order and augmentation
+  std::string device = "auto";  // cpu, cuda, cuda:N; auto: the first GPU where there is one
+  bool cuda_graph = true;       // on a GPU a step is captured once and replayed
   ModelSection model;
   DataSection data;
   TeacherSection teacher;
@@ -296,6 +302,8 @@ struct TrainConfig {
 
   static void fields(auto& self, auto&& visit) {
     visit("seed", self.seed, Between{0, 9007199254740992});  // what every JSON reader keeps
+    visit("device", self.device, DeviceName{});
+    visit("cuda_graph", self.cuda_graph, Anything{});
     visit("model", self.model);
     visit("data", self.data);
     visit("teacher", self.teacher);
@@ -328,6 +336,9 @@ std::string config_text(const TrainConfig& config);
 
 /// One line a key that differs: "optimizer.lr: 1e-05 -> 2e-05".
 std::vector<std::string> config_differences(const TrainConfig& before, const TrainConfig& after);
+
+/// "f32" or "bf16": what optimizer.precision means on a device.
+std::string precision_on(Device device, const TrainConfig& config);
 
 /// The network of the model section. Throws Error where its numbers do not hang together.
 DepthAnythingConfig model_config(const TrainConfig& config);

@@ -51,11 +51,8 @@ Tensor metric_loss(const Tensor& prediction_m, const Tensor& target_m, const Ten
   check_masked("metric_loss", target_m, mask);
   const Tensor losses =
       silog(as_rows(prediction_m), as_rows(target_m), as_rows(mask), options.silog);
-  Tensor usable = full(losses.shape(), 1, losses.options());
-  const Tensor one = usable.clone(), count = mask_count(as_rows(mask));
-  visit_stream(usable.device(), [&](CpuStream stream) {
-    kernels::usable_images(stream, one, count, options.silog.least_count, 0, usable);
-  });
+  const Tensor usable = usable_images(as_rows(mask), losses.dtype(), options.silog.least_count);
+  const Tensor one = full(usable.shape(), 1, usable.options());
   const Tensor loss = weighted_mean(losses, usable);
   report.values.emplace_back("metric.silog", loss.detach());
   report.counts.emplace_back("metric.degenerate", sum(sub(one, usable)));

@@ -1,16 +1,15 @@
 #include "train/optimizer.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 
 #include "core/autograd.h"
 #include "kernels/adamw.h"
+#include "kernels/step_decision.h"
 
 namespace fathom {
 
 namespace {
-
-enum Count { kTaken, kClipped, kLossNotFinite, kGradientNotFinite, kLossOutlier, kGradientOutlier };
 
 bool decays(DecayRule rule, const std::string& name, const Tensor& parameter) {
   switch (rule) {
@@ -18,15 +17,6 @@ bool decays(DecayRule rule, const std::string& name, const Tensor& parameter) {
     case DecayRule::weights: return parameter.rank() >= 2 && name.ends_with("weight");
   }
   fail("Optimizer: unknown decay rule ", int(rule));
-}
-
-// Which of the two means: 0 of losses, 1 of gradient norms.
-bool is_outlier(const OutlierOptions& options, double value, Tensor& means, int which) {
-  double* const state = means.data<double>() + 3 * which;
-  RunningMean mean{.sum = state[0], .weight = state[1], .count = state[2]};
-  const bool outlier = is_outlier(options, value, mean);
-  state[0] = mean.sum, state[1] = mean.weight, state[2] = mean.count;
-  return outlier;
 }
 
 }  // namespace
@@ -37,6 +27,13 @@ void Optimizer::add_parameter(const std::string& name, Tensor& parameter) {
   check(std::none_of(parameters_.begin(), parameters_.end(),
                      [&](const Parameter& p) { return p.name == name; }),
         "Optimizer: two parameters are called ", name, "; add the second module with a prefix");
+  if (parameters_.empty() && parameter.device() != device_) {
+    device_ = parameter.device();
+    counts_ = zeros(counts_.shape(), {counts_.dtype(), device_});
+    means_ = zeros(means_.shape(), {means_.dtype(), device_});
+  }
+  check(parameter.device() == device_, "Optimizer: ", name, " is on ", parameter.device(),
+        ", the parameters before it on ", device_, "; move_to() one device");
   // Weights are written: never into a mapped file, and in one piece.
   if (!parameter.is_contiguous() || parameter.storage()->read_only())
     parameter = parameter.detach().clone().set_requires_grad();
@@ -75,46 +72,42 @@ std::vector<Tensor> Optimizer::gradients() const {
   return all;
 }
 
-StepOutcome Optimizer::judge(StepReport& report) {
-  const double micro_batches = double(losses_.size());
-  for (const Tensor& loss : losses_) report.loss += loss.item() / micro_batches;
-  if (!std::isfinite(report.loss)) return StepOutcome::non_finite_loss;
-  std::vector<Tensor> present;
-  for (const Tensor& gradient : gradients())
-    if (gradient.defined()) present.push_back(gradient);
-  report.gradient_norm = std::sqrt(sum_of_squares(present).item()) / micro_batches;
-  if (!std::isfinite(report.gradient_norm)) return StepOutcome::non_finite_gradient;
-  if (is_outlier(options_.loss_outlier, report.loss, means_, 0)) return StepOutcome::loss_outlier;
-  if (is_outlier(options_.gradient_outlier, report.gradient_norm, means_, 1))
-    return StepOutcome::gradient_outlier;
-  return StepOutcome::taken;
+StepReport Optimizer::step(double lr_factor) {
+  const Tensor decision = queue_step(full({}, lr_factor, {DType::f64, device_})).to(kCpu);
+  return report_of({decision.data<double>(), size_t(decision.numel())});
 }
 
-StepReport Optimizer::step(double lr_factor) {
-  check(!losses_.empty(), "Optimizer: step() without accumulate() since the last one");
+StepReport Optimizer::report_of(std::span<const double> decision) {
+  StepDecision d;
+  check(decision.size_bytes() == sizeof d, "Optimizer: a decision is ", kDecisionSize,
+        " numbers, not ", decision.size());
+  std::memcpy(static_cast<void*>(&d), decision.data(), sizeof d);
+  return {.outcome = StepOutcome(int(d.outcome)),
+          .loss = d.loss,
+          .gradient_norm = d.gradient_norm,
+          .clip_factor = d.clip_factor};
+}
+
+Tensor Optimizer::queue_step(const Tensor& lr_factor) {
+  check(!losses_.empty(), "Optimizer: a step without accumulate() since the last one");
   const NoGrad no_grad;
   const profile::PassScope pass(profile::Pass::update);
-  StepReport report{.lr = options_.lr * lr_factor};
-  report.outcome = judge(report);
-  int64_t* const counts = counts_.data<int64_t>();
-  switch (report.outcome) {
-    case StepOutcome::non_finite_loss: ++counts[kLossNotFinite]; break;
-    case StepOutcome::non_finite_gradient: ++counts[kGradientNotFinite]; break;
-    case StepOutcome::loss_outlier: ++counts[kLossOutlier]; break;
-    case StepOutcome::gradient_outlier: ++counts[kGradientOutlier]; break;
-    case StepOutcome::taken:
-      ++counts[kTaken];
-      if (options_.clip_norm > 0)
-        report.clip_factor = std::min(1.0, options_.clip_norm / (report.gradient_norm + 1e-6));
-      if (report.clip_factor < 1) ++counts[kClipped];
-      update(report);
-  }
-  clear();
-  return report;
-}
-
-void Optimizer::update(const StepReport& report) {
   const std::vector<Tensor> all = gradients();
+  std::vector<Tensor> present, losses;
+  for (const Tensor& gradient : all)
+    if (gradient.defined()) present.push_back(gradient);
+  for (const Tensor& loss : losses_) losses.push_back(loss.to(DType::f64).view({1}));
+  const Tensor squares =
+      present.empty() ? zeros({}, {DType::f64, device_}) : sum_of_squares(present);
+  const Tensor decision =
+      decide_step(losses.size() == 1 ? losses[0] : concat(losses, 0), squares, lr_factor,
+                  {.beta1 = options_.beta1,
+                   .beta2 = options_.beta2,
+                   .clip_norm = options_.clip_norm,
+                   .average_decay = options_.average_decay,
+                   .loss_outlier = options_.loss_outlier,
+                   .gradient_outlier = options_.gradient_outlier},
+                  counts_, means_);
   std::vector<AdamwSlot> slots;
   for (size_t i = 0; i < all.size(); ++i) {
     const Parameter& p = parameters_[i];
@@ -125,19 +118,18 @@ void Optimizer::update(const StepReport& report) {
                      .v = p.v,
                      .average = p.average,
                      .rounded = options_.bf16 ? p.model.detach() : Tensor(),
-                     .lr = report.lr * p.lr_factor,
+                     .lr = options_.lr * p.lr_factor,
                      .decay = p.decay});
   }
-  const double taken = double(counts().taken);
-  adamw(slots, {.step = counts().taken,
-                .beta1 = options_.beta1,
+  adamw(slots, {.beta1 = options_.beta1,
                 .beta2 = options_.beta2,
                 .eps = options_.eps,
-                .grad_scale = report.clip_factor / double(losses_.size()),
-                .average_decay = std::min(options_.average_decay, (1 + taken) / (10 + taken))});
+                .numbers = decision.narrow(0, kDecisionSize - kAdamwSize, kAdamwSize)});
+  discard();
+  return decision;
 }
 
-void Optimizer::clear() {
+void Optimizer::discard() {
   losses_.clear();
   for (Parameter& p : parameters_) {
     p.model.clear_grad();
@@ -146,13 +138,14 @@ void Optimizer::clear() {
 }
 
 StepCounts Optimizer::counts() const {
-  const int64_t* const counts = counts_.data<int64_t>();
-  return {.taken = counts[kTaken],
-          .clipped = counts[kClipped],
-          .non_finite_losses = counts[kLossNotFinite],
-          .non_finite_gradients = counts[kGradientNotFinite],
-          .loss_outliers = counts[kLossOutlier],
-          .gradient_outliers = counts[kGradientOutlier]};
+  const Tensor here = counts_.to(kCpu);
+  const int64_t* const counts = here.data<int64_t>();
+  return {.taken = counts[0],
+          .clipped = counts[1],
+          .non_finite_losses = counts[1 + int(StepOutcome::non_finite_loss)],
+          .non_finite_gradients = counts[1 + int(StepOutcome::non_finite_gradient)],
+          .loss_outliers = counts[1 + int(StepOutcome::loss_outlier)],
+          .gradient_outliers = counts[1 + int(StepOutcome::gradient_outlier)]};
 }
 
 std::vector<NamedTensor> Optimizer::state() const {

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "kernels/step_rules.h"
 #include "nn/module.h"
-#include "train/outlier.h"
 
 namespace fathom {
 
@@ -30,21 +31,12 @@ struct OptimizerOptions {
   OutlierOptions loss_outlier = {}, gradient_outlier = {};
 };
 
-enum class StepOutcome {
-  taken,
-  non_finite_loss,
-  non_finite_gradient,
-  loss_outlier,
-  gradient_outlier,
-};
-
 /// One step, as a log wants it.
 struct StepReport {
   StepOutcome outcome = StepOutcome::taken;
   double loss = 0;           // mean of the micro-batches
   double gradient_norm = 0;  // before clipping; 0 if the loss already stopped the step
   double clip_factor = 1;
-  double lr = 0;  // of the encoder
 };
 
 /// All steps so far.
@@ -75,6 +67,9 @@ struct NamedTensor {
 ///
 /// A step with a loss or gradient that is not finite, or that is an outlier, changes no weight and
 /// no moment; it is counted. Parameters that got no gradient are left alone, as in torch.
+///
+/// All of it happens where the parameters are, which is one device. Only step() waits for that:
+/// queue_step() does not, and may be part of a captured step.
 class Optimizer {
  public:
   explicit Optimizer(OptimizerOptions options) : options_(std::move(options)) {}
@@ -93,6 +88,14 @@ class Optimizer {
   /// Updates the weights with rates of lr_factor times the options'. The norm is that of the mean
   /// gradient; it is clipped as torch.nn.utils.clip_grad_norm_ does, by clip_norm / (norm + 1e-6).
   StepReport step(double lr_factor);
+
+  /// The same; lr_factor [] f64 where the parameters are. Returns what was decided, for report_of()
+  /// once it has been read: a StepDecision as f64 [kDecisionSize].
+  Tensor queue_step(const Tensor& lr_factor);
+  static StepReport report_of(std::span<const double> decision);
+
+  /// Drops what was accumulated, and the parameters' gradients.
+  void discard();
 
   StepCounts counts() const;
 
@@ -119,15 +122,14 @@ class Optimizer {
     double lr_factor = 1, decay = 0;
   };
   void add_parameter(const std::string& name, Tensor& parameter);
-  StepOutcome judge(StepReport& report);
   std::vector<Tensor> gradients() const;
-  void update(const StepReport& report);
-  void clear();
 
   OptimizerOptions options_;
   std::vector<Parameter> parameters_;
   std::vector<Tensor> losses_;  // of the micro-batches since the last step
-  Tensor counts_ = zeros({6}, {DType::i64}), means_ = zeros({6}, {DType::f64});
+  Device device_ = kCpu;
+  Tensor counts_ = zeros({kStepCounts}, {DType::i64});  // on the device, as all below
+  Tensor means_ = zeros({kStepMeans}, {DType::f64});
 };
 
 }  // namespace fathom

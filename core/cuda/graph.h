@@ -9,8 +9,8 @@ namespace fathom::cuda {
 
 /// A step of work on a stream, written down once and replayed with one call: no kernel is launched
 /// by the CPU any more, and addresses, shapes and constants are those of the first time. What
-/// changes from step to step lives on the device (core/cuda/step_scalars.h, inputs written by
-/// upload()).
+/// changes from step to step lives on the device: inputs written by upload() or a copy, numbers
+/// that kernels compute (kernels/step_decision.h).
 ///
 ///     run(step); run(step);            // warm: plans are made, memory grows
 ///     Graph graph;

@@ -1,6 +1,5 @@
 #include "kernels/cuda/adamw.h"
 
-#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -10,14 +9,10 @@
 namespace fathom {
 
 void kernels::adamw(CudaStream stream, const AdamwStep& step, std::span<AdamwSlot> slots) {
-  const double n = double(step.step);
-  const cuda::AdamwConstants constants{.grad_scale = float(step.grad_scale),
-                                       .m_rate = float(1 - step.beta1),
+  const cuda::AdamwConstants constants{.m_rate = float(1 - step.beta1),
                                        .v_keep = float(step.beta2),
                                        .v_rate = float(1 - step.beta2),
-                                       .root = float(std::sqrt(1 - std::pow(step.beta2, n))),
-                                       .eps = float(step.eps),
-                                       .average_rate = float(1 - step.average_decay)};
+                                       .eps = float(step.eps)};
   std::vector<cuda::AdamwTensor> tensors;
   for (AdamwSlot& slot : slots) {
     check(slot.weight.dtype() == DType::f32, "adamw: CUDA kernels update f32 weights, not ",
@@ -29,10 +24,14 @@ void kernels::adamw(CudaStream stream, const AdamwStep& step, std::span<AdamwSlo
                        .average = cuda::device_data_or_null<float>(slot.average),
                        .rounded = cuda::device_data_or_null<bfloat16>(slot.rounded),
                        .numel = slot.weight.numel(),
-                       .keep = float(1 - slot.lr * slot.decay),
-                       .rate = float(slot.lr / (1 - std::pow(step.beta1, n)))});
+                       .lr = float(slot.lr),
+                       .decay = float(slot.decay)});
   }
-  cuda::launch("adamw", stream, {}, [&] { cuda::adamw(stream.handle, constants, tensors); });
+  const auto* numbers =
+      reinterpret_cast<const AdamwNumbers*>(cuda::device_data_or_null<double>(step.numbers));
+  cuda::launch("adamw", stream, {}, [&] {
+    cuda::adamw(stream.handle, constants, adamw_numbers(step), numbers, tensors);
+  });
 }
 
 void kernels::sum_of_squares(CudaStream stream, std::span<const Tensor> tensors, Tensor& y) {

@@ -4,29 +4,31 @@
 #include <span>
 
 #include "core/dtype.h"
+#include "kernels/step_rules.h"
 
 struct CUstream_st;
 
 namespace fathom::cuda {
 
-/// One tensor of weights and its state; average and rounded may be null. keep = 1 - lr * decay,
-/// rate = lr / (1 - beta1^step).
+/// One tensor of weights and its state; average and rounded may be null.
 struct AdamwTensor {
   const float* grad;
   float *weight, *m, *v, *average;
   bfloat16* rounded;
   int64_t numel;
-  float keep, rate;
+  float lr, decay;
 };
 
-/// What all tensors share: root = sqrt(1 - beta2^step), average_rate = 1 - average_decay.
+/// What all tensors and steps share: 1 - beta1, beta2, 1 - beta2, eps.
 struct AdamwConstants {
-  float grad_scale, m_rate, v_keep, v_rate, root, eps, average_rate;
+  float m_rate, v_keep, v_rate, eps;
 };
 
 /// The launcher behind fathom::adamw: a launch for every 32 tensors, none waits for the host.
-void adamw(CUstream_st* stream, const AdamwConstants& constants,
-           std::span<const AdamwTensor> tensors);
+/// on_device: the step's numbers where only the device knows them, instead of the given ones; may
+/// be null.
+void adamw(CUstream_st* stream, const AdamwConstants& constants, const AdamwNumbers& given,
+           const AdamwNumbers* on_device, std::span<const AdamwTensor> tensors);
 
 /// The sum of the squares of all elements of several arrays, in double and always in the same
 /// order.

@@ -9,7 +9,7 @@ namespace fathom {
 
 namespace {
 
-constexpr AdamwStep kThird{
+const AdamwStep kThird{
     .step = 3, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .grad_scale = 0.5, .average_decay = 0.75};
 
 AdamwSlot slot(const Shape& shape, DType dtype, uint64_t seed = 1) {

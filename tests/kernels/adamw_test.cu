@@ -21,17 +21,16 @@ struct Slot {
 }  // namespace
 
 TEST_CASE("cuda adamw: matches its definition for many tensors") {
-  const bool extras = GENERATE(true, false);  // an average and a rounded copy
-  const int64_t skip = GENERATE(0, 1);        // aligned or not
-  CAPTURE(extras, skip);
-  const cuda::AdamwConstants f{.grad_scale = 0.5f,
-                               .m_rate = 0.25f,
-                               .v_keep = 0.875f,
-                               .v_rate = 0.125f,
-                               .root = 0.75f,
-                               .eps = 1e-3f,
-                               .average_rate = 0.125f};
-  const float keep = 0.75f, rate = 0.125f;
+  const bool extras = GENERATE(true, false);     // an average and a rounded copy
+  const int64_t skip = GENERATE(0, 1);           // aligned or not
+  const bool on_device = GENERATE(true, false);  // where the step's numbers are
+  CAPTURE(extras, skip, on_device);
+  const cuda::AdamwConstants f{.m_rate = 0.25f, .v_keep = 0.875f, .v_rate = 0.125f, .eps = 1e-3f};
+  const AdamwNumbers numbers{.lr_factor = 0.25,
+                             .grad_scale = 0.5,
+                             .bias = 0.5,
+                             .root = 0.75,
+                             .average_rate = 0.125};  // so rates are 0.125, and 0.75 is kept
   std::vector<Slot> slots;  // more than a launch holds, one of several blocks
   for (int i = 0; i < 35; ++i) slots.emplace_back(i == 33 ? 4096 + 17 : 1 + i % 9, 10 * i);
   under_schedules(0, [&] {
@@ -53,10 +52,13 @@ TEST_CASE("cuda adamw: matches its definition for many tensors") {
                          .average = extras ? upload(s.average) : nullptr,
                          .rounded = extras ? +*halves.back() : nullptr,
                          .numel = int64_t(s.grad.size()),
-                         .keep = keep,
-                         .rate = rate});
+                         .lr = 0.25f,
+                         .decay = 4});
     }
-    cuda::adamw(nullptr, f, tensors);
+    const DeviceArray<AdamwNumbers> there(std::vector{numbers, AdamwNumbers{.taken = 0}});
+    cuda::adamw(nullptr, f, numbers, there + 1, tensors);  // which writes nothing
+    cuda::adamw(nullptr, f, on_device ? AdamwNumbers{} : numbers, on_device ? +there : nullptr,
+                tensors);
     const double u = rounding<float>();
     const size_t per_slot = extras ? 5 : 4;
     for (size_t i = 0; i < slots.size(); ++i) {

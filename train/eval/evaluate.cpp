@@ -117,7 +117,9 @@ FloatMap predict_map(const DepthAnything& model, const Image8& photo, int64_t si
   const ImageSize network = input_size({photo.height, photo.width}, int(size));
   Tensor image = empty({1, network.height, network.width, 3});
   preprocess(photo, network, std::span(image.data<float>(), size_t(image.numel())));
-  const Tensor map = model(image);  // [1, H, W]
+  const Tensor& like = model.pretrained.cls_token;  // for the model's device and dtype
+  const Tensor map =
+      model(image.to(like.device()).to(like.dtype())).to(DType::f32).to(kCpu);  // [1, H, W]
   const float* const values = map.data<float>();
   return {network.height, network.width, {values, values + map.numel()}};
 }

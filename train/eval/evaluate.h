@@ -70,7 +70,8 @@ Predictor model_predictor(const DepthAnything& model, int64_t size, bool kb_crop
 /// The truth: [H, W] metres, or the inverse of a relative disparity; 0 where it is not known.
 FloatMap true_depth(const FileStore& files, const ManifestEntry& entry);
 
-/// The network's map of a photo, of the size of the network's input. No gradients are recorded.
+/// The network's map of a photo, of the size of the network's input, computed where the model is
+/// and in its dtype. No gradients are recorded.
 FloatMap predict_map(const DepthAnything& model, const Image8& photo, int64_t size);
 
 }  // namespace fathom

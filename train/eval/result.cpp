@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/file.h"
 #include "core/hash.h"
@@ -43,6 +44,10 @@ Json json_of(const EvalSource& source) {
     json["model"] = source.model;
     json["weights"] = {{"file", source.weights}, {"xxh3_128", source.weights_hash}};
     json["size"] = source.size;
+    std::ostringstream device;
+    device << source.device;
+    json["device"] = device.str();
+    json["dtype"] = std::string(name_of(source.dtype));
   }
   return json;
 }

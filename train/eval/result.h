@@ -12,7 +12,9 @@ namespace fathom {
 struct EvalSource {
   std::string model, weights, weights_hash;  // title, file and its XXH3 128
   int64_t size = 0;                          // of the network's input; 0 for a folder of maps
-  std::string predictions;                   // the folder
+  Device device = kCpu;                      // where the network ran, and in what
+  DType dtype = DType::f32;
+  std::string predictions;  // the folder
   std::vector<std::filesystem::path> manifests;
 };
 

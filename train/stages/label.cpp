@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/autograd.h"
+#include "core/device_choice.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/png.h"
@@ -25,6 +26,8 @@ struct Settings {
   std::string weights_hash;
   int64_t size = 0;
   bool flip = false;
+  Device device = kCpu;  // of the network; where it is does not decide about a map
+  DType dtype = DType::f32;
 };
 
 struct Work {
@@ -62,7 +65,8 @@ class LabelFolder {
     };
     if (!json.is_object() || !is("image", image_of(work)) ||
         !is("weights", settings_.weights_hash) || !is("size", settings_.size) ||
-        !is("flip", settings_.flip))
+        !is("flip", settings_.flip) ||
+        json.value("dtype", Json("f32")) != Json(std::string(name_of(settings_.dtype))))
       return false;
     return !verify || is("xxh3_128", hash_of_file(png));
   }
@@ -82,6 +86,7 @@ class LabelFolder {
                     {"weights", settings_.weights_hash},
                     {"size", settings_.size},
                     {"flip", settings_.flip},
+                    {"dtype", std::string(name_of(settings_.dtype))},
                     {"xxh3_128", hash_of_file(png)}};
     write_text(side, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   }
@@ -139,23 +144,26 @@ Tensor mirrored(const Tensor& x) {  // [B, H, W, C] or [B, H, W]
   return y;
 }
 
-Tensor predict(const DepthAnything& model, const Tensor& image, bool flip) {
-  Tensor map = model(image);  // [B, H, W]
-  if (!flip) return map;
-  const Tensor other = mirrored(model(mirrored(image)));
+Tensor predict(const DepthAnything& model, const Tensor& image, const Settings& settings) {
+  const auto map_of = [&](const Tensor& x) {  // [B, H, W]
+    return model(x.to(settings.device).to(settings.dtype)).to(DType::f32).to(kCpu);
+  };
+  Tensor map = map_of(image);
+  if (!settings.flip) return map;
+  const Tensor other = mirrored(map_of(mirrored(image)));
   float* const a = map.data<float>();
   const float* const b = other.data<float>();
   for (int64_t i = 0; i < map.numel(); ++i) a[i] = 0.5f * (a[i] + b[i]);
   return map;
 }
 
-DepthAnything teacher_of(const TrainConfig& config, std::string& hash) {
+DepthAnything teacher_of(const TrainConfig& config, Settings& settings) {
   check(!config.label.weights.empty(), "label.weights is empty; name the teacher's model");
   LoadedModel loaded = load_model(config.label.weights);
   check(loaded.model.config.kind == DepthKind::relative, "label.weights: ", config.label.weights,
         " is a metric model; pseudo labels are disparities of a relative one");
-  hash = loaded.weights_hash;
-  prepare_for_inference(loaded.model, DType::f32);
+  settings.weights_hash = loaded.weights_hash;
+  prepare_for_inference(loaded.model, settings.dtype, settings.device);
   return std::move(loaded.model);
 }
 
@@ -169,8 +177,10 @@ LabelReport label_images(const TrainConfig& config, const LabelOptions& options)
   check(!section.out.empty(), "label.out is empty; name a folder for the maps");
   Settings settings{.weights_hash = {},
                     .size = section.size > 0 ? section.size : config.data.size,
-                    .flip = section.flip};
-  const DepthAnything model = teacher_of(config, settings.weights_hash);
+                    .flip = section.flip,
+                    .device = choose_device(config.device)};
+  settings.dtype = inference_dtype(section.dtype, settings.device);
+  const DepthAnything model = teacher_of(config, settings);
   const LabelFolder folder(section.out, settings);
 
   std::vector<std::unique_ptr<Manifest>> manifests;
@@ -194,7 +204,7 @@ LabelReport label_images(const TrainConfig& config, const LabelOptions& options)
     if (group.empty()) return;
     std::vector<Tensor> images;
     for (const Decoded& decoded : group) images.push_back(decoded.image);
-    const Tensor maps = predict(model, concat(images, 0), settings.flip);
+    const Tensor maps = predict(model, concat(images, 0), settings);
     const int64_t H = maps.dim(1), W = maps.dim(2);
     for (size_t i = 0; i < group.size(); ++i) {
       const float* const map = maps.data<float>() + int64_t(i) * H * W;

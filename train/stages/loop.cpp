@@ -6,6 +6,8 @@
 
 #include "core/allocator.h"
 #include "core/autograd.h"
+#include "core/cuda.h"
+#include "core/device_choice.h"
 #include "core/file.h"
 #include "core/version.h"
 #include "models/save.h"
@@ -57,9 +59,11 @@ std::string checkpoint_name(const std::string& name) {
   return name;
 }
 
-// Keys that may change between two sessions of a run: they do not reach the weights.
+// Keys that may change between two sessions of a run: they do not reach the weights, or no further
+// than another device's rounding does.
 bool harmless(const std::string& difference) {
-  for (const char* key : {"logging.", "checkpoint.", "eval.", "data.workers", "data.queue_mib"})
+  for (const char* key : {"logging.", "checkpoint.", "eval.", "data.workers", "data.queue_mib",
+                          "device:", "cuda_graph:"})
     if (difference.starts_with(key)) return true;
   return false;
 }
@@ -77,18 +81,34 @@ DataState data_state(std::span<const Loader* const> loaders) {
   return state;
 }
 
+// A run keeps the precision that it began with, whatever device it goes on with.
+static TrainConfig with_precision(TrainConfig config, const TrainOptions& options, Device device) {
+  std::string& precision = config.optimizer.precision;
+  const fs::path before = RunFolder{options.out}.config();
+  if (precision == "auto" && options.resume && fs::exists(before))
+    precision = read_config(before).optimizer.precision;
+  precision = precision_on(device, config);
+  return config;
+}
+
 TrainLoop::TrainLoop(const TrainConfig& config, const TrainOptions& options, StageParts parts,
                      DepthAnything& model)
-    : config_(config),
+    : config_(with_precision(config, options, choose_device(config.device))),
       options_(options),
       parts_(std::move(parts)),
       model_(model),
       folder_{options.out},
       checkpoints_(folder_.checkpoints(), config.checkpoint.keep),
-      optimizer_(optimizer_options(config.optimizer)),
+      device_(choose_device(config.device)),
+      optimizer_(optimizer_options(config_.optimizer)),
+      steps_({.device = device_,
+              .graph = config.cuda_graph,
+              .on_note = [this](const std::string& text) { note(text); }},
+             optimizer_),
       schedule_(schedule_of(config.schedule, parts_.steps)) {
   check(schedule_.warmup <= parts_.steps, "schedule.warmup_steps is ", schedule_.warmup,
         ", but the run has ", parts_.steps, " steps");
+  move_to(model_, device_);
   require_grad(model_);
   optimizer_.add(model_);
   for_each_parameter(model_, [&](const std::string& name, const Tensor&, AxisOrder order) {
@@ -143,9 +163,11 @@ void TrainLoop::refuse_other_config(const Checkpoint& checkpoint) const {
        "; undo that, or start a new run with another --out");
 }
 
-Tensor TrainLoop::as_input(const Tensor& image) const {
-  return config_.optimizer.precision == "bf16" ? image.to(DType::bf16) : image;
+DType TrainLoop::computes_in() const {
+  return config_.optimizer.precision == "bf16" ? DType::bf16 : DType::f32;
 }
+
+Tensor TrainLoop::as_input(const Tensor& image) const { return image.to(computes_in()); }
 
 Tensor TrainLoop::forward(const DepthAnything& model, const Tensor& image) const {
   return model(as_input(image)).to(DType::f32);
@@ -153,32 +175,35 @@ Tensor TrainLoop::forward(const DepthAnything& model, const Tensor& image) const
 
 Dinov2 TrainLoop::frozen(Dinov2 encoder) const {
   const NoGrad no_grad;
-  const DType dtype = config_.optimizer.precision == "bf16" ? DType::bf16 : DType::f32;
-  for_each_parameter(encoder,
-                     [&](const std::string&, Tensor& t, AxisOrder) { t = t.detach().to(dtype); });
+  for_each_parameter(encoder, [&](const std::string&, Tensor& t, AxisOrder) {
+    t = t.detach().to(computes_in()).to(device_);
+  });
   for_each_module(encoder, [&](const std::string&, auto& module) {
     if constexpr (requires { module.pack(); }) module.pack();
   });
   return encoder;
 }
 
-TrainReport TrainLoop::run(const std::function<Tensor(LossReport&)>& loss,
+TrainReport TrainLoop::run(const std::function<std::vector<Tensor>()>& fetch, const StepLoss& loss,
                            std::span<const Loader* const> loaders) {
   const auto stopped = [&] { return options_.stop && *options_.stop; };
+  const auto batches = [&] {
+    std::vector<std::vector<Tensor>> micro_batches;
+    for (int64_t i = 0; i < config_.optimizer.accumulate; ++i)
+      micro_batches.push_back(steps_.upload(fetch()));
+    return micro_batches;
+  };
   window_ = {.seconds = seconds(), .data_wait_s = data_state(loaders).wait_s};
+  std::vector<std::vector<Tensor>> next;
   while (step_ < parts_.steps && !stopped()) {
-    for (int64_t i = 0; i < config_.optimizer.accumulate; ++i) {
-      LossReport losses;
-      const Tensor total = loss(losses);
-      backward(total);
-      optimizer_.accumulate(total);
-      collect(losses);
-    }
-    const StepReport report = optimizer_.step(lr_factor(schedule_, step_));
+    if (next.empty()) next = batches();
+    const double rate = lr_factor(schedule_, step_);
+    steps_.take(std::exchange(next, {}), rate, loss);
     ++step_;
-    log(report, data_state(loaders));
-    const auto due = [&](int64_t every) { return every > 0 && step_ % every == 0; };
     const bool last = step_ == parts_.steps;
+    if (steps_.runs_behind() && !last) next = batches();  // while the step is computed
+    log(rate, data_state(loaders));
+    const auto due = [&](int64_t every) { return every > 0 && step_ % every == 0; };
     const bool best = (last || due(config_.eval.every_steps)) && evaluate();
     if (last || best || due(config_.checkpoint.every_steps)) save(best);
   }
@@ -189,33 +214,36 @@ TrainReport TrainLoop::run(const std::function<Tensor(LossReport&)>& loss,
   return report_;
 }
 
-void TrainLoop::collect(const LossReport& report) {
+void TrainLoop::collect() {
   const auto add = [&](const std::string& name, double value) {
     for (auto& [known, sum] : window_.sums)
       if (known == name) return void(sum += value);
     window_.sums.emplace_back(name, value);
   };
-  for (const auto& [name, value] : report.values) add("loss/" + name, value.item());
-  for (const auto& [name, value] : report.counts)
-    window_.counts["count/" + name] += int64_t(value.item());
+  for (const StepRunner::Finished& step : steps_.finished()) {
+    ++window_.steps;
+    window_.loss += step.report.loss, window_.norm += step.report.gradient_norm;
+    for (const auto& [name, value] : step.values) add("loss/" + name, value);
+    for (const auto& [name, value] : step.counts) window_.counts["count/" + name] += int64_t(value);
+  }
 }
 
-void TrainLoop::log(const StepReport& report, const DataState& data) {
-  ++window_.steps;
-  window_.loss += report.loss, window_.norm += report.gradient_norm;
+void TrainLoop::log(double lr_factor, const DataState& data) {
   if (step_ % config_.logging.every_steps != 0 && step_ != parts_.steps) return;
+  collect();
   const double steps = double(window_.steps), now = seconds();
   const double elapsed = std::max(1e-9, now - window_.seconds);
   const double rate = steps * double(images_per_step()) / elapsed;
   const double wait = std::clamp((data.wait_s - window_.data_wait_s) / elapsed, 0.0, 1.0);
   const StepCounts counts = optimizer_.counts();
   const int64_t skipped = step_ - counts.taken;
+  const double lr = config_.optimizer.lr * lr_factor;
 
   LogValues values{{"loss/total", window_.loss / steps}};
   for (const auto& [name, sum] : window_.sums)
     values.emplace_back(name, sum / steps / double(config_.optimizer.accumulate));
   for (const auto& [name, count] : window_.counts) values.emplace_back(name, double(count));
-  values.insert(values.end(), {{"optimizer/lr", report.lr},
+  values.insert(values.end(), {{"optimizer/lr", lr},
                                {"optimizer/gradient_norm", window_.norm / steps},
                                {"optimizer/clipped_steps", double(counts.clipped)},
                                {"optimizer/skipped_steps", double(skipped)},
@@ -232,7 +260,7 @@ void TrainLoop::log(const StepReport& report, const DataState& data) {
     options_.on_progress({.step = step_,
                           .steps = parts_.steps,
                           .loss = window_.loss / steps,
-                          .lr = report.lr,
+                          .lr = lr,
                           .images_per_second = rate,
                           .data_wait = wait,
                           .seconds_left = double(parts_.steps - step_) * elapsed / steps,
@@ -296,7 +324,8 @@ void TrainLoop::finish() {
   report_.images = step_ * images_per_step();
   report_.seconds = seconds();
   report_.counts = optimizer_.counts();
-  report_.peak_bytes = allocator::statistics().peak_bytes;
+  report_.peak_bytes = device_ == kCpu ? allocator::statistics().peak_bytes
+                                       : cuda_memory_statistics(device_.index).peak_bytes;
   Json evaluation = Json::object();
   if (report_.evaluation)
     for (const auto& [name, value] : report_.evaluation->values) evaluation[name] = value;

@@ -19,6 +19,7 @@
 #include "train/optimizer.h"
 #include "train/run_folder.h"
 #include "train/schedule.h"
+#include "train/stages/step_runner.h"
 
 namespace fathom {
 
@@ -67,14 +68,15 @@ struct StageParts {
 /// The part of training that every stage shares: the folder of the run, its optimiser, logs,
 /// checkpoints and evaluations.
 ///
-/// A run is a pure function of its configuration: a batch depends on its number alone, and a
-/// checkpoint holds everything else, so a run that was stopped or killed ends with the same bits as
-/// one that was not.
+/// A run is a pure function of its configuration and its device: a batch depends on its number
+/// alone, and a checkpoint holds everything else, so a run that was stopped or killed ends with the
+/// same bits as one that was not. On a GPU nothing waits for a step but the log's lines
+/// (train/stages/step_runner.h).
 class TrainLoop {
  public:
-  /// Opens the folder and, with `resume`, the newest valid checkpoint. Throws Error when the folder
-  /// holds another run, or when the configuration differs from the checkpoint's in what decides
-  /// about the weights.
+  /// Moves the model to the device; opens the folder and, with `resume`, the newest valid
+  /// checkpoint, of whatever device. Throws Error when the folder holds another run, or when the
+  /// configuration differs from the checkpoint's in what decides about the weights.
   TrainLoop(const TrainConfig& config, const TrainOptions& options, StageParts parts,
             DepthAnything& model);
 
@@ -89,18 +91,20 @@ class TrainLoop {
   /// An encoder that is not trained, in that type.
   Dinov2 frozen(Dinov2 encoder) const;
 
-  /// Runs to the end or until stopped. `loss` draws the next batch, runs the model on it and
-  /// returns the loss on the tape; `loaders` are what it draws from.
-  TrainReport run(const std::function<Tensor(LossReport&)>& loss,
+  /// Runs to the end or until stopped. `fetch` draws the next batch, tensors on the CPU, always as
+  /// many and of the same shapes; loss gets them on the device. `loaders` are what fetch draws
+  /// from.
+  TrainReport run(const std::function<std::vector<Tensor>()>& fetch, const StepLoss& loss,
                   std::span<const Loader* const> loaders);
 
  private:
+  DType computes_in() const;
   void resume();
   void refuse_other_config(const Checkpoint& checkpoint) const;
   void save(bool best);
   bool evaluate();
-  void log(const StepReport& report, const DataState& data);
-  void collect(const LossReport& report);
+  void collect();
+  void log(double lr_factor, const DataState& data);
   void finish();
   double seconds() const;
   int64_t images_per_step() const { return parts_.images_per_batch * config_.optimizer.accumulate; }
@@ -116,7 +120,9 @@ class TrainLoop {
   DepthAnything& model_;
   RunFolder folder_;
   CheckpointFolder checkpoints_;
+  Device device_;
   Optimizer optimizer_;
+  StepRunner steps_;
   Schedule schedule_;
   std::map<std::string, AxisOrder> orders_;  // of the parameters
   int64_t step_ = 0, saved_step_ = -1;

@@ -35,11 +35,13 @@ TrainReport train_metric(const TrainConfig& config, const TrainOptions& options)
   const MetricLossOptions loss{.silog = config.metric.loss == "zoe" ? kSilogZoe : kSilogV2};
 
   return loop.run(
-      [&](LossReport& report) {
+      [&] {
         const LoaderBatch batch = labeled.next();
-        const Tensor prediction_m = loop.forward(model, batch.image);  // [B, H, W]
-        return metric_loss(prediction_m, batch.target, within_range(batch, config.metric), loss,
-                           report);
+        return std::vector{batch.image, batch.target, within_range(batch, config.metric)};
+      },
+      [&](const std::vector<Tensor>& batch, LossReport& report) {
+        const Tensor prediction_m = loop.forward(model, batch[0]);  // [B, H, W]
+        return metric_loss(prediction_m, batch[1], batch[2], loss, report);
       },
       std::array<const Loader*, 1>{&labeled});
 }

@@ -8,6 +8,8 @@
 #include <sstream>
 
 #include "core/autograd.h"
+#include "core/cuda.h"
+#include "core/device_choice.h"
 #include "core/parallel.h"
 #include "kernels/linear.h"
 #include "train/data/manifest.h"
@@ -37,20 +39,26 @@ DepthAnythingConfig network(const TrainConfig& config, StageName stage) {
   return model;
 }
 
-// Floating-point operations a second of this machine, in a product of the size that training has.
-double measured_flops() {
+// Floating-point operations a second of a device, in a product of the size that training has.
+double measured_flops(TensorOptions options) {
   const NoGrad no_grad;
-  constexpr int64_t N = 1024;
-  const Tensor x = zeros({N, N}), weight = zeros({N, N}), bias = zeros({N});
-  linear(x, weight, bias);  // wakes the threads up
+  const bool cpu = options.device == kCpu;
+  const int64_t N = cpu ? 1024 : 8192;
+  const Tensor x = zeros({N, N}, options), weight = zeros({N, N}, options),
+               bias = zeros({N}, options);
+  const auto run = [&] {
+    linear(x, weight, bias);
+    if (!cpu) cuda_synchronize(options.device.index);
+  };
+  run();  // wakes the threads up
   const auto start = std::chrono::steady_clock::now();
   double seconds = 0;
   int runs = 0;
   for (; seconds < 0.2; ++runs) {
-    linear(x, weight, bias);
+    run();
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  return 2.0 * N * N * N * runs / seconds;
+  return 2.0 * double(N * N * N) * runs / seconds;
 }
 
 std::string gib(int64_t bytes) {
@@ -136,12 +144,12 @@ double forward_flops(const DepthAnythingConfig& model, int64_t size) {
 }
 
 int64_t estimate_training_bytes(const DepthAnythingConfig& model, const TrainConfig& config,
-                                int64_t images, int64_t frozen_images) {
+                                int64_t images, int64_t frozen_images, Device device) {
   const Dinov2Config& e = model.encoder;
   const int64_t P = config.data.size / e.patch * (config.data.size / e.patch), T = P + 1;
   const int64_t C = e.channels, F = model.head.features;
   const int64_t parameters = parameter_count(DepthAnything(model));
-  const bool bf16 = config.optimizer.precision == "bf16";
+  const bool bf16 = precision_on(device, config) == "bf16";
   const int64_t states = 4 + (config.optimizer.ema > 0 ? 1 : 0);  // weight, gradient, m, v, average
   int64_t bytes = parameters * (4 * states + (bf16 ? 4 : 0));
   // Kept for the backward pass of a block: its input, both norms, q k v, the heads, the sum after
@@ -156,8 +164,10 @@ int64_t estimate_training_bytes(const DepthAnythingConfig& model, const TrainCon
   if (frozen_images > 0)
     bytes += parameter_count(Dinov2(e)) * (bf16 ? 2 : 4) +
              frozen_images * T * (6 * C + e.hidden) * (bf16 ? 2 : 4);
-  bytes += images * config.data.size * config.data.size * (3 + 2) * 4;  // the batch itself
-  return bytes;
+  const int64_t batch = images * config.data.size * config.data.size * (3 + 2) * 4;
+  if (device == kCpu) return bytes + batch;
+  constexpr int64_t kColumns = 256 << 20, kWorkspace = 32 << 20, kSegments = 64 << 20;
+  return bytes / 10 * 11 + 3 * batch + kColumns + kWorkspace + kSegments;
 }
 
 std::string describe_plan(const TrainConfig& config, StageName stage) {
@@ -169,7 +179,10 @@ std::string describe_plan(const TrainConfig& config, StageName stage) {
   // Backward is two passes; the frozen encoder adds one over its images.
   const double flops = forward_flops(model, config.data.size) *
                        (3 * double(images) + 0.8 * double(frozen * config.optimizer.accumulate));
-  const double speed = measured_flops();
+  const Device device = choose_device(config.device);
+  const std::string precision = precision_on(device, config);
+  const double speed =
+      measured_flops({device == kCpu || precision == "f32" ? DType::f32 : DType::bf16, device});
   const double step_s = flops / (0.6 * speed);
 
   std::ostringstream out;
@@ -184,21 +197,26 @@ std::string describe_plan(const TrainConfig& config, StageName stage) {
               : config.model.weights)
       << "\n";
   out << "batch       " << plan.images_per_batch << " images x " << config.optimizer.accumulate
-      << " a step, " << config.optimizer.precision << "\n";
+      << " a step, " << precision << "\n";
+  out << "device      " << device;
+  if (device != kCpu) out << ", " << cuda_devices()[size_t(device.index)].name;
+  out << "\n";
   out << "steps       ";
   if (plan.steps > 0)
     out << plan.steps << "\n";
   else
     out << "unknown until the data are there\n";
   out << "memory      about "
-      << gib(estimate_training_bytes(model, config, plan.images_per_batch, frozen))
-      << " of tensors and " << config.data.queue_mib << " MiB at most of waiting samples\n";
+      << gib(estimate_training_bytes(model, config, plan.images_per_batch, frozen, device))
+      << " of tensors on " << device;
+  if (device != kCpu) out << ", where " << gib(cuda_free_bytes(device.index)) << " are free,";
+  out << " and " << config.data.queue_mib << " MiB at most of waiting samples\n";
   char text[160];
   std::snprintf(text, sizeof text,
-                "time        about %.3g s a step at 60%% of the %.0f GFLOP/s measured now with %d "
-                "threads",
-                step_s, speed * 1e-9, thread_count());
+                "time        about %.3g s a step at 60%% of the %.0f GFLOP/s measured now", step_s,
+                speed * 1e-9);
   out << text;
+  if (device == kCpu) out << " with " << thread_count() << " threads";
   if (plan.steps > 0) out << ", " << clock_text(step_s * double(plan.steps)) << " in all";
   out << "\n";
   return out.str();

@@ -26,15 +26,16 @@ struct StagePlan {
 StagePlan plan_stage(const TrainConfig& config, StageName stage, bool tolerate_missing = false);
 
 /// Bytes of tensors at the peak of a training step: weights, gradients, moments, averages and what
-/// the backward pass needs of a batch.
+/// the backward pass needs of a batch. On a GPU also columns of convolutions, batches under way,
+/// and what rounding blocks and segments up takes.
 int64_t estimate_training_bytes(const DepthAnythingConfig& model, const TrainConfig& config,
-                                int64_t images, int64_t frozen_images);
+                                int64_t images, int64_t frozen_images, Device device = kCpu);
 
 /// Multiplications and additions of one forward pass over an image.
 double forward_flops(const DepthAnythingConfig& model, int64_t size);
 
-/// What --dry-run prints: data, parameters, memory, steps and time, the last from a short
-/// measurement of this machine.
+/// What --dry-run prints: data, parameters, device and its memory, steps and time, the last from a
+/// short measurement of the device.
 std::string describe_plan(const TrainConfig& config, StageName stage);
 
 }  // namespace fathom

@@ -69,20 +69,32 @@ TrainReport train_student(const TrainConfig& config, const TrainOptions& options
   if (!section.perturb) mixing.cutmix = 0;
 
   return loop.run(
-      [&](LossReport& report) {
-        Tensor of_labels, of_pseudo_labels, of_features;
+      [&] {
+        std::vector<Tensor> drawn;
         if (labeled) {
           const LoaderBatch batch = labeled->next();
-          const Tensor prediction = loop.forward(model, batch.image);
-          of_labels = depth_loss(prediction, batch.target, batch.mask, loss, "labeled", report);
+          drawn = {batch.image, batch.target, batch.mask};
         }
         if (unlabeled) {
           const LoaderBatch batch = unlabeled->next();
           const Tensor inside = cutmix_regions(batch.ids, config.data.size, mixing);
-          const Tensor image = loop.as_input(paste_partner(batch.image, inside));
+          for (const Tensor& x : {batch.image, batch.target, batch.mask})
+            drawn.push_back(paste_partner(x, inside));
+          drawn.push_back(inside);
+        }
+        return drawn;
+      },
+      [&](const std::vector<Tensor>& drawn, LossReport& report) {
+        Tensor of_labels, of_pseudo_labels, of_features;
+        if (labeled) {
+          const Tensor prediction = loop.forward(model, drawn[0]);
+          of_labels = depth_loss(prediction, drawn[1], drawn[2], loss, "labeled", report);
+        }
+        if (unlabeled) {
+          const auto mixed = std::span(drawn).last<4>();
+          const Tensor image = loop.as_input(mixed[0]);
           const Forward student = forward(model, image);
-          of_pseudo_labels = cutmix_depth_loss(student.depth, paste_partner(batch.target, inside),
-                                               paste_partner(batch.mask, inside), inside,
+          of_pseudo_labels = cutmix_depth_loss(student.depth, mixed[1], mixed[2], mixed[3],
                                                unlabeled_loss, "unlabeled", report);
           if (frozen)
             of_features = feature_loss(student.features,

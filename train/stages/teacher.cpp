@@ -23,10 +23,13 @@ TrainReport train_teacher(const TrainConfig& config, const TrainOptions& options
   const DepthLossOptions loss = depth_loss_options(config.teacher.loss);
 
   return loop.run(
-      [&](LossReport& report) {
+      [&] {
         const LoaderBatch batch = labeled.next();
-        const Tensor prediction = loop.forward(model, batch.image);  // [B, H, W]
-        return depth_loss(prediction, batch.target, batch.mask, loss, "labeled", report);
+        return std::vector{batch.image, batch.target, batch.mask};
+      },
+      [&](const std::vector<Tensor>& batch, LossReport& report) {
+        const Tensor prediction = loop.forward(model, batch[0]);  // [B, H, W]
+        return depth_loss(prediction, batch[1], batch[2], loss, "labeled", report);
       },
       std::array<const Loader*, 1>{&labeled});
 }

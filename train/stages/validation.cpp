@@ -59,7 +59,7 @@ std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig&
   return [=](const DepthAnything& trained) {
     const NoGrad no_grad;
     DepthAnything model = trained;
-    prepare_for_inference(model, DType::f32);
+    prepare_for_inference(model, DType::f32, trained.pretrained.cls_token.device());
     std::vector<DepthMetrics> disparity, depth;
     std::vector<Panel> panels;
     for (const Manifest& manifest : *manifests)

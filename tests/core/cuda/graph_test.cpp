@@ -1,7 +1,6 @@
 #include "core/cuda/graph.h"
 
 #include "core/cuda.h"
-#include "core/cuda/step_scalars.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
 #include "tests/testing.h"
@@ -101,28 +100,6 @@ TEST_CASE("cuda graph: a step that waits for the device is refused, and nothing 
     CHECK_THROWS_WITH(graph.begin(cuda::current_stream(0)), Catch::Contains("called twice"));
   }  // left open, as by an exception
   CHECK(x.to(DType::f16).item() == 2);
-}
-
-TEST_CASE("cuda step scalars: the host writes ahead, a captured step counts") {
-  if (absent()) return;
-  cuda::StepScalars scalars(0);
-  const CudaStream stream = cuda::current_stream(0);
-  CHECK(scalars.read(stream).step == 0);
-  CHECK(scalars.read(stream).clip_factor == 1);
-  cuda::Graph graph;
-  graph.begin(stream);
-  scalars.advance(stream);
-  graph.end();
-  for (int step = 1; step <= 20; ++step) {  // more than are kept ahead
-    scalars.set_learning_rate(stream, 0.5f * float(step));
-    graph.replay();
-  }
-  CHECK(scalars.read(stream).step == 20);
-  CHECK(scalars.read(stream).learning_rate == 10);
-  scalars.write(stream, {.step = 1000, .learning_rate = 1, .skipped_steps = 3});
-  graph.replay();
-  CHECK(scalars.read(stream).step == 1001);
-  CHECK(scalars.read(stream).skipped_steps == 3);
 }
 
 }  // namespace fathom

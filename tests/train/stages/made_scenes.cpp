@@ -59,6 +59,7 @@ void make_scenes(const fs::path& folder, int count, int size, unsigned seed) {
 TrainConfig scene_config(const fs::path& folder, int size) {
   TrainConfig config = parse_config(R"({
     "seed": 3,
+    "device": "cpu",
     "model": {"size": "custom", "channels": 64, "layers": 4, "hidden": 128, "features": 16,
               "out_channels": [16, 16, 16, 16], "layer_scale": 1},
     "teacher": {"batch": 4, "steps": 6},

@@ -1,4 +1,4 @@
-#include "train/outlier.h"
+#include "kernels/step_rules.h"
 
 #include "tests/testing.h"
 
