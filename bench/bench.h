@@ -47,7 +47,9 @@ struct Case {
   std::vector<size_t> constants = {};       // inputs that need no gradient
   std::function<void(Tensors&)> pack = {};  // what inference does to its weights beforehand
   std::vector<DType> dtypes = {DType::f32, DType::bf16};
-  bool positive = false;  // inputs are uniform from 0.1 to 1, not normal
+  bool positive = false;        // inputs are uniform from 0.1 to 1, not normal
+  bool changes_inputs = false;  // a second call has another result
+  bool cpu_only = false;        // a loop of the CPU backend, not an op
 };
 
 /// A model at one input size, whose layers a bench takes its shapes from.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 #include <fstream>
 #include <iostream>
@@ -7,10 +8,16 @@
 #include "bench/compare.h"
 #include "bench/html.h"
 #include "bench/model_bench.h"
+#include "bench/options.h"
 #include "bench/plan.h"
 #include "cli/command.h"
+#include "cli/device_flags.h"
+#include "core/cuda.h"
 #include "core/file.h"
 #include "core/parallel.h"
+#ifdef FATHOM_CUDA
+#include "bench/cuda/meter.h"
+#endif
 
 namespace fathom::cli {
 namespace {
@@ -46,60 +53,14 @@ class Outputs {
   std::vector<std::pair<std::unique_ptr<AtomicFile>, std::string (*)(const Report&)>> files_;
 };
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts;
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-// What was typed, for the report.
-std::string command_line() {
-  std::ifstream file("/proc/self/cmdline");  // a file without a size, so it cannot be mapped
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  std::replace(text.begin(), text.end(), '\0', ' ');
-  while (text.ends_with(' ')) text.pop_back();
-  return "fathom" + text.substr(std::min(text.find(' '), text.size()));
-}
-
-ModelSize model_named(const std::string& name) {
-  for (const ModelSize size : {ModelSize::S, ModelSize::B, ModelSize::L, ModelSize::g})
-    if (name == letter_of(size) || name == std::string(1, char(std::tolower(letter_of(size)[0]))))
-      return size;
-  fail("--model ", name, ": expected s, b, l or g");
-}
-
-// "518x686": height and width in pixels.
-ImageSize image_named(const std::string& text) {
-  const size_t cross = text.find('x');
-  const std::string height = text.substr(0, cross);
-  const std::string width = cross == std::string::npos ? "" : text.substr(cross + 1);
-  const auto number = [&](const std::string& digits) -> int64_t {
-    const bool good = !digits.empty() && digits.size() < 6 &&
-                      digits.find_first_not_of("0123456789") == std::string::npos;
-    return good ? std::stol(digits) : 0;
-  };
-  const ImageSize size{number(height), number(width)};
-  check(size.height >= 14 && size.width >= 14 && size.height % 14 == 0 && size.width % 14 == 0,
-        "--size ", text, ": expected height x width in pixels, multiples of 14, such as 518x686");
-  return size;
-}
-
-DType dtype_of_option(const std::string& name) {
-  for (const DType dtype : {DType::f32, DType::bf16})
-    if (name_of(dtype) == name) return dtype;
-  fail("--dtype ", name, ": expected f32 or bf16");
-}
-
 // Options that every measuring command has.
 struct Arguments {
   std::vector<std::string> models{"s", "b", "l"}, sizes;
   std::vector<std::string> dtypes{"f32", "bf16"};
-  std::string filter;
-  int64_t batch = 1, repeat = 21;
-  double min_time_s = 0.03;
+  std::string filter, device = "cpu";
+  std::vector<int64_t> batches;
+  int64_t repeat = 21;
+  double min_time_s = 0.03, time_budget_s = 0;
   int threads = 0;
   bool list = false, warm_only = false, unpinned = false;
   Outputs outputs;
@@ -110,11 +71,25 @@ Selection selection_of(const Arguments& arguments) {
   selection.models.clear(), selection.images.clear(), selection.dtypes.clear();
   for (const std::string& name : arguments.models) selection.models.push_back(model_named(name));
   for (const std::string& text : arguments.sizes) selection.images.push_back(image_named(text));
-  for (const std::string& name : arguments.dtypes)
-    selection.dtypes.push_back(dtype_of_option(name));
-  selection.batch = arguments.batch;
+  for (const std::string& name : arguments.dtypes) selection.dtypes.push_back(dtype_named(name));
   selection.filter = arguments.filter;
+  // A list may be of a device that is elsewhere.
+  const bool elsewhere = arguments.list && arguments.device.starts_with("cuda");
+  selection.device = elsewhere ? Device{Device::Type::cuda, 0} : use_device(arguments.device);
+  selection.batches = arguments.batches;
+  if (selection.batches.empty())
+    selection.batches =
+        selection.device == kCpu ? std::vector<int64_t>{1} : std::vector<int64_t>{1, 16};
   return selection;
+}
+
+Meter meter_of(Device device) {
+  if (device == kCpu) return cpu_meter();
+#ifdef FATHOM_CUDA
+  return cuda_meter(device.index);
+#else
+  fail("--device ", device, ": this build has no CUDA kernels");
+#endif
 }
 
 Report begin_report(const Arguments& arguments, const Meter& meter) {
@@ -123,7 +98,14 @@ Report begin_report(const Arguments& arguments, const Meter& meter) {
   report.machine = fingerprint();
   report.machine.pinned = !arguments.unpinned;
   report.clock = meter.clock;
+#ifdef FATHOM_CUDA
+  if (meter.device != kCpu) {
+    report.machine.gpu = cuda_fingerprint(meter.device.index);
+    report.machine.libraries.merge(cuda_libraries());
+  }
+#endif
   const Fingerprint& m = report.machine;
+  if (m.gpu) std::cout << m.gpu->name << ", driver " << m.gpu->driver << "; ";
   std::cout << m.cpu << ", " << m.isa << ", " << m.threads << " of " << m.cores << " cores"
             << (m.pinned ? ", pinned" : "") << ", load " << m.load << ", fathom " << m.version
             << " (" << m.revision << ")\n";
@@ -136,10 +118,13 @@ void print_ceilings(const Ceilings& c) {
 }
 
 // Prints what failed and returns the exit status.
-int conclude(Report& report, const CeilingLog& ceilings, Arguments& arguments) {
+int conclude(Report& report, const CeilingLog& ceilings, Arguments& arguments, size_t left) {
   report.ceilings = ceilings.medians();
   print_ceilings(report.ceilings);
   arguments.outputs.write(report);
+  if (left > 0)
+    std::cout << "the time budget left " << left << (left == 1 ? " row" : " rows")
+              << " unmeasured\n";
   int64_t failed = 0;
   for (const Row& row : report.rows) failed += row.failed();
   if (failed == 0) return 0;
@@ -155,7 +140,7 @@ int kernels(Arguments& arguments) {
   }
   arguments.outputs.open();
   set_thread_count(arguments.threads > 0 ? arguments.threads : thread_count(), !arguments.unpinned);
-  const Meter meter = cpu_meter();
+  const Meter meter = meter_of(selection.device);
   CeilingLog ceilings(meter);
   Report report = begin_report(arguments, meter);
   report.command = command_line();
@@ -164,11 +149,12 @@ int kernels(Arguments& arguments) {
                       .least = std::min<int64_t>(arguments.repeat, 4),
                       .cold = !arguments.warm_only};
   std::cout << table_header() << std::flush;
-  run_kernels(meter, ceilings, selection, effort, [&](const Row& row) {
-    std::cout << table_line(row) << std::flush;
-    report.rows.push_back(row);
-  });
-  return conclude(report, ceilings, arguments);
+  const std::vector<std::string> left =
+      run_kernels(meter, ceilings, selection, effort, arguments.time_budget_s, [&](const Row& row) {
+        std::cout << table_line(row) << std::flush;
+        report.rows.push_back(row);
+      });
+  return conclude(report, ceilings, arguments, left.size());
 }
 
 struct ModelArguments {
@@ -182,14 +168,15 @@ std::vector<ModelBench> benches_of(const ModelArguments& arguments) {
   std::vector<ModelBench> benches;
   for (const ModelSize size : selection.models)
     for (const ImageSize image : selection.images)
-      for (const DType dtype : selection.dtypes)
-        benches.push_back({.size = size,
-                           .image = image,
-                           .batch = selection.batch,
-                           .dtype = dtype,
-                           .training = arguments.training,
-                           .weights = arguments.weights,
-                           .photo = arguments.photo});
+      for (const int64_t batch : selection.batches)
+        for (const DType dtype : selection.dtypes)
+          benches.push_back({.size = size,
+                             .image = image,
+                             .batch = batch,
+                             .dtype = dtype,
+                             .training = arguments.training,
+                             .weights = arguments.weights,
+                             .photo = arguments.photo});
   return benches;
 }
 
@@ -211,27 +198,35 @@ void print_model_figures(const Row& row) {
 int model(ModelArguments& arguments) {
   Arguments& common = arguments.common;
   const std::vector<ModelBench> benches = benches_of(arguments);
+  const Device device = selection_of(common).device;
   check(arguments.weights.empty() || common.models.size() == 1,
         "bench model: --weights is one model's; name it alone with --model");
   check(arguments.photo.empty() || !arguments.training,
         "bench model: --photo is for inference; a training step has random inputs");
   if (common.list) {
     for (const ModelBench& bench : benches)
-      for (const std::string& name : model_row_names(bench)) std::cout << name << "\n";
+      for (const std::string& name : model_row_names(bench, device)) std::cout << name << "\n";
     return 0;
   }
   common.outputs.open();
   set_thread_count(common.threads > 0 ? common.threads : thread_count(), !common.unpinned);
-  const Meter meter = cpu_meter();
+  const Meter meter = meter_of(device);
   CeilingLog ceilings(meter);
   Report report = begin_report(common, meter);
   report.command = command_line();
-  report.clock = "wall time";
+  report.clock = device == kCpu ? "wall time" : "events of the device, and wall time on the host";
   const Effort effort{.repeat = common.repeat,
                       .min_time_s = common.min_time_s,
                       .least = std::min<int64_t>(common.repeat, 5)};
   std::cout << table_header() << std::flush;
+  const auto start = std::chrono::steady_clock::now();
+  size_t left = 0;
   for (const ModelBench& bench : benches) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+    if (common.time_budget_s > 0 && passed.count() > common.time_budget_s) {
+      left += model_row_names(bench, device).size();
+      continue;
+    }
     const ModelRows rows = run_model(meter, ceilings, bench, effort);
     report.machine.model_hash = rows.weights_hash;
     for (const Row& row : rows.rows) {
@@ -242,7 +237,7 @@ int model(ModelArguments& arguments) {
       if (row.more.count("peak_resident_bytes")) print_model_figures(row);
     std::fflush(stdout);
   }
-  return conclude(report, ceilings, common);
+  return conclude(report, ceilings, common, left);
 }
 
 struct CompareArguments {
@@ -298,9 +293,12 @@ int html(const HtmlArguments& arguments) {
 void add_selection(CLI::App& command, Arguments& a) {
   command.add_option("--model", a.models, "Models: s, b, l")->delimiter(',')->capture_default_str();
   command.add_option("--dtype", a.dtypes, "f32, bf16")->delimiter(',')->capture_default_str();
-  command.add_option("--batch", a.batch, "Images at once")
-      ->check(CLI::Range(1, 1024))
+  command.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")
+      ->check(device_problem)
       ->capture_default_str();
+  command.add_option("--batch", a.batches, "Images at once; default: 1, and on a GPU 16 too")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024));
   command.add_flag("--list", a.list, "Print the names of the rows instead");
   command.add_option("--repeat", a.repeat, "Samples of a row at most")
       ->check(CLI::Range(1, 10000))
@@ -309,6 +307,11 @@ void add_selection(CLI::App& command, Arguments& a) {
       .add_option("--min-time", a.min_time_s,
                   "Seconds of samples after which a row ends, given at least four of them (three "
                   "of calls above 0.1 s)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      .add_option("--time-budget", a.time_budget_s,
+                  "Seconds after which no row is begun; what was measured is written. 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_option("--threads", a.threads, "Threads; default: the CPUs of this process")
@@ -321,8 +324,9 @@ void add_kernels(CLI::App& command, Action& action) {
   const auto a = std::make_shared<Arguments>();
   command.add_option("--filter", a->filter, "Only rows whose name contains this pattern (regex)");
   command
-      .add_option("--size", a->sizes,
-                  "Network inputs, height x width; default: 518x518, and for s 518x686 too")
+      .add_option(
+          "--size", a->sizes,
+          "Network inputs, height x width; default: 518x518, and for s on the CPU 518x686 too")
       ->delimiter(',');
   command.add_flag("--warm-only", a->warm_only, "Do not measure with flushed caches");
   add_selection(command, *a);

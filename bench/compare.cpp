@@ -117,6 +117,10 @@ std::string differences(const Fingerprint& before, const Fingerprint& after) {
   };
   differ("cpu", before.cpu, after.cpu);
   differ("instruction set", before.isa, after.isa);
+  const auto gpu = [](const Fingerprint& machine) {
+    return machine.gpu ? machine.gpu->name + ", driver " + machine.gpu->driver : "none";
+  };
+  differ("gpu", gpu(before), gpu(after));
   differ("threads", std::to_string(before.threads), std::to_string(after.threads));
   differ("governor", before.governor, after.governor);
   differ("weights", before.model_hash, after.model_hash);

@@ -43,7 +43,8 @@ static void outer_sum_bench(Run& run) {
            .forward = {.flops = 2.0 * double(M) * double(K) * double(N),
                        .values = double(M * (K + N)),
                        .bytes = 4.0 * double(K * N)},
-           .accuracy = {.terms = M}});
+           .accuracy = {.terms = M},
+           .cpu_only = true});
   }
 }
 static const Entry outer_sum_entry{"cpu_outer_sum", outer_sum_bench};
@@ -79,7 +80,8 @@ static void conv3x3_gradient_bench(Run& run) {
            .forward = {.flops = 18.0 * double(pixels) * double(C * C),
                        .values = 2.0 * double(pixels * C),
                        .bytes = 36.0 * double(C * C)},
-           .accuracy = {.terms = pixels}});
+           .accuracy = {.terms = pixels},
+           .cpu_only = true});
     }
 }
 static const Entry conv3x3_gradient_entry{"cpu_conv3x3_weight_gradient", conv3x3_gradient_bench};

@@ -230,7 +230,7 @@ std::string baseline_bars(const Baselines& baselines) {
   return "<h2>Against other libraries</h2>\n<p>" +
          escaped(baselines.model + " on " + baselines.cpu) +
          ": median times, shorter is better; x is a time over ours. From " +
-         escaped(baselines.file) + ", written by bench/compare/cpu_baselines.py.</p>\n" + html;
+         escaped(baselines.file) + ", written by bench/compare.</p>\n" + html;
 }
 
 // Times of the rows that the newest report shares with older ones, against their first.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "core/parallel.h"
 #include "core/tensor.h"
@@ -70,6 +71,17 @@ class Stream {
   const int64_t bytes_ = std::clamp<int64_t>(2 * last_level_cache_bytes(), 64 << 20, 512 << 20);
   Tensor buffer_;
 };
+
+using Clock = std::chrono::steady_clock;
+
+Mark wall_mark() { return std::make_shared<Clock::time_point>(Clock::now()); }
+
+double wall_between_s(const Mark& from, const Mark& to) {
+  const auto at = [](const Mark& mark) {
+    return *static_cast<const Clock::time_point*>(mark.get());
+  };
+  return std::chrono::duration<double>(at(to) - at(from)).count();
+}
 
 Meter cpu_meter() {
   const bool alone = thread_count() == 1;

@@ -26,8 +26,13 @@ struct ModelBench {
 ///              encoder + decoder, total all six.
 ///   training   forward (with the loss), backward, optimizer; step is all three.
 ///
+/// On a GPU windows of the device end at events, and there are an upload of the input and a
+/// download of the result between; network_graph is the network once more as a captured graph, and
+/// gradients_graph forward and backward.
+///
 /// Rows with costs have the share of the kernel-sum floor as their roofline. The network's result
 /// is compared with the same model in f64 (f32 for other dtypes); a wrong one gets no times.
+/// On a GPU a model that cannot be measured, for lack of memory say, is one failed row.
 struct ModelRows {
   std::vector<Row> rows;
   std::string weights_hash;
@@ -35,7 +40,7 @@ struct ModelRows {
 ModelRows run_model(const Meter& meter, CeilingLog& ceilings, const ModelBench& bench,
                     const Effort& effort);
 
-/// The names of its rows.
-std::vector<std::string> model_row_names(const ModelBench& bench);
+/// The names of its rows on a device.
+std::vector<std::string> model_row_names(const ModelBench& bench, Device device = kCpu);
 
 }  // namespace fathom::bench

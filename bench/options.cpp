@@ -5,7 +5,6 @@
 #include <fstream>
 
 #include "bench/plan.h"
-#include "core/cuda.h"
 
 namespace fathom::bench {
 
@@ -33,23 +32,9 @@ ImageSize image_named(const std::string& text) {
 }
 
 DType dtype_named(const std::string& name) {
-  for (const DType dtype : {DType::f32, DType::bf16})
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
     if (name_of(dtype) == name) return dtype;
-  fail("--dtype ", name, ": expected f32 or bf16");
-}
-
-Device device_named(const std::string& name) {
-  if (name == "cpu") return kCpu;
-  const std::string number = name == "cuda" ? "0" : name.starts_with("cuda:") ? name.substr(5) : "";
-  check(!number.empty() && number.size() < 4 &&
-            number.find_first_not_of("0123456789") == std::string::npos,
-        "--device ", name, ": expected cpu, cuda or cuda:N");
-  const std::string reason = cuda_unavailable_reason();
-  check(reason.empty(), "--device ", name, ": ", reason, "; use --device cpu");
-  const int index = std::stoi(number), count = int(cuda_devices().size());
-  check(index < count, "--device ", name, ": this machine has ", count,
-        " of them, numbered from cuda:0; use --device cpu");
-  return {Device::Type::cuda, index};
+  fail("--dtype ", name, ": expected f32, bf16 or f16");
 }
 
 std::string command_line() {

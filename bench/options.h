@@ -2,7 +2,6 @@
 
 #include <string>
 
-#include "core/device.h"
 #include "core/dtype.h"
 #include "core/image.h"
 #include "models/depth_anything.h"
@@ -15,10 +14,8 @@ namespace fathom::bench {
 ModelSize model_named(const std::string& name);
 /// "518x686": height and width in pixels, multiples of the patch.
 ImageSize image_named(const std::string& text);
-/// "f32" or "bf16".
+/// "f32", "bf16" or "f16".
 DType dtype_named(const std::string& name);
-/// "cpu", "cuda" or "cuda:1"; that the device is there too.
-Device device_named(const std::string& name);
 
 /// What was typed, for a report, and when.
 std::string command_line();

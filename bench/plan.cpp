@@ -1,6 +1,7 @@
 #include "bench/plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <regex>
 
 namespace fathom::bench {
@@ -20,10 +21,11 @@ std::vector<Setting> Selection::settings() const {
   for (const ModelSize size : models) {
     std::vector<ImageSize> sizes = images;
     if (sizes.empty()) sizes.push_back({518, 518});
-    if (images.empty() && size == ModelSize::S) sizes.push_back({518, 686});
-    for (const ImageSize image : sizes)
-      list.push_back(
-          {depth_anything_config(2, size), letter_of(size), image.height, image.width, batch});
+    if (images.empty() && size == ModelSize::S && device == kCpu) sizes.push_back({518, 686});
+    for (const int64_t batch : batches)
+      for (const ImageSize image : sizes)
+        list.push_back(
+            {depth_anything_config(2, size), letter_of(size), image.height, image.width, batch});
   }
   return list;
 }
@@ -54,7 +56,9 @@ class Filter {
 void for_each_case(const Selection& selection,
                    const std::function<void(const std::string&, const Case&)>& f) {
   for (const Entry& entry : entries()) {
-    Run run(selection.settings(), [&](const Case& measured) { f(entry.name, measured); });
+    Run run(selection.settings(), [&](const Case& measured) {
+      if (!measured.cpu_only || selection.device == kCpu) f(entry.name, measured);
+    });
     entry.body(run);
   }
 }
@@ -71,14 +75,26 @@ std::vector<std::string> list_kernels(const Selection& selection) {
   return names;
 }
 
-void run_kernels(const Meter& meter, CeilingLog& ceilings, const Selection& selection,
-                 const Effort& effort, const std::function<void(const Row&)>& done) {
+std::vector<std::string> run_kernels(const Meter& meter, CeilingLog& ceilings,
+                                     const Selection& selection, const Effort& effort,
+                                     double time_budget_s,
+                                     const std::function<void(const Row&)>& done) {
   const Filter wanted(selection);
   check(!list_kernels(selection).empty(), "bench: no row matches '", selection.filter,
-        "'; see fathom bench kernels --list");
+        "'; see fathom bench --list");
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<std::string> left;
+  const auto in_time = [&](const std::string& name) {
+    if (!wanted(name)) return false;
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+    if (time_budget_s <= 0 || passed.count() < time_budget_s) return true;
+    if (std::find(left.begin(), left.end(), name) == left.end()) left.push_back(name);
+    return false;
+  };
   for_each_case(selection, [&](const std::string& op, const Case& measured) {
-    run_case(meter, ceilings, op, measured, effort, wanted, done);
+    run_case(meter, ceilings, op, measured, effort, in_time, done);
   });
+  return left;
 }
 
 }  // namespace fathom::bench

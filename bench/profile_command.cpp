@@ -8,6 +8,7 @@
 #include "bench/profile.h"
 #include "bench/profile_trace.h"
 #include "cli/command.h"
+#include "cli/device_flags.h"
 #include "core/file.h"
 #include "core/parallel.h"
 
@@ -39,7 +40,7 @@ int launch_kernel(const Arguments& a) {
   const Launches done = launch({.kernel = a.kernel,
                                 .shape = a.shape,
                                 .dtype = dtype_named(a.dtype),
-                                .device = device_named(a.device),
+                                .device = use_device(a.device),
                                 .launches = a.launches});
   std::cout << done.name << ": " << done.seconds.size() << " launches on " << a.device
             << ", median " << time_text(done.median_s()) << ", of one call by the host's clock\n";
@@ -54,7 +55,7 @@ int profile(const Arguments& a) {
                                       .image = image_named(a.size),
                                       .batch = a.batch,
                                       .dtype = dtype_named(a.dtype),
-                                      .device = device_named(a.device),
+                                      .device = use_device(a.device),
                                       .training = a.training,
                                       .weights = a.weights,
                                       .steps = a.steps});
@@ -86,7 +87,7 @@ void add_profile(CLI::App& program, Action& action) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command->add_option("--dtype", a->dtype, "f32 or bf16")->capture_default_str();
-  command->add_option("--device", a->device, "cpu, cuda or cuda:N")->capture_default_str();
+  add_device_flag(*command, a->device, "cpu");
   command->add_option("--weights", a->weights, "Checkpoint; default: a hash fills the weights");
   command->add_option("--steps", a->steps, "Steps to record; as many run unrecorded in between")
       ->check(CLI::Range(1, 10000))

@@ -29,21 +29,12 @@ static void mean_bench(Run& run) {
 static const Entry mean_entry{"mean", mean_bench};
 
 static void column_sum_bench(Run& run) {
-  over_map(run, 1, false, [](const Tensors& in) {
-    Tensor out = empty({in[0].dim(-1)}, in[0].options());
-    visit_stream(in[0].device(), [&](auto stream) { kernels::column_sum(stream, in[0], out); });
-    return out;
-  });
+  over_map(run, 1, false, [](const Tensors& in) { return column_sum(in[0]); });
 }
 static const Entry column_sum_entry{"column_sum", column_sum_bench};
 
 static void column_dot_bench(Run& run) {
-  over_map(run, 2, false, [](const Tensors& in) {
-    Tensor out = empty({in[0].dim(-1)}, in[0].options());
-    visit_stream(in[0].device(),
-                 [&](auto stream) { kernels::column_dot(stream, in[0], in[1], out); });
-    return out;
-  });
+  over_map(run, 2, false, [](const Tensors& in) { return column_dot(in[0], in[1]); });
 }
 static const Entry column_dot_entry{"column_dot", column_dot_bench};
 

@@ -15,6 +15,7 @@ struct Timing {
   std::vector<double> samples_s;  // a call each; a sample is the mean of `calls` calls
   std::vector<double> roofline;   // of each sample: the share of what is possible at that moment
   int64_t calls = 1;
+  bool replayed = false;  // calls were those of a captured graph; not in files
 
   double median_s() const;
   double quantile_s(double q) const;
@@ -42,6 +43,15 @@ struct Row {
   bool failed() const { return !failure.empty(); }
 };
 
+/// The GPU that rows are of.
+struct GpuFingerprint {
+  std::string name, driver, compute;  // compute capability: "9.0"
+  int multiprocessors = 0;
+  int64_t memory_bytes = 0, l2_cache_bytes = 0;
+  double max_clock_mhz = 0;
+  double clock_mhz = 0, memory_clock_mhz = 0;  // when the run began; 0: unknown
+};
+
 /// The machine and the build that a report's figures belong to.
 struct Fingerprint {
   std::string cpu, flags, isa, governor, kernel, revision, version, build;
@@ -52,6 +62,7 @@ struct Fingerprint {
   int64_t memory_bytes = 0, last_level_cache_bytes = 0;
   std::map<std::string, std::string> libraries;
   std::string model_hash;  // of the weights, when they came from a file
+  std::optional<GpuFingerprint> gpu;
 };
 
 Fingerprint fingerprint();
@@ -59,6 +70,7 @@ Fingerprint fingerprint();
 /// What the machine can do, medians over the run.
 struct Ceilings {
   double f32_flops = 0, bf16_flops = 0, memory_bytes = 0;
+  double f16_flops = 0;  // 0: not measured
 };
 
 struct Report {

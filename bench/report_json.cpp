@@ -32,24 +32,51 @@ Timing timing_of(const Json& json) {
   return timing;
 }
 
+Json json_of(const GpuFingerprint& gpu) {
+  return {{"name", gpu.name},
+          {"driver", gpu.driver},
+          {"compute", gpu.compute},
+          {"multiprocessors", gpu.multiprocessors},
+          {"memory_bytes", gpu.memory_bytes},
+          {"l2_cache_bytes", gpu.l2_cache_bytes},
+          {"max_clock_mhz", gpu.max_clock_mhz},
+          {"clock_mhz", gpu.clock_mhz},
+          {"memory_clock_mhz", gpu.memory_clock_mhz}};
+}
+
+GpuFingerprint gpu_of(const Json& json) {
+  const auto text = [&](const char* key) { return json.at(key).get<std::string>(); };
+  return {.name = text("name"),
+          .driver = text("driver"),
+          .compute = text("compute"),
+          .multiprocessors = json.at("multiprocessors").get<int>(),
+          .memory_bytes = json.at("memory_bytes").get<int64_t>(),
+          .l2_cache_bytes = json.at("l2_cache_bytes").get<int64_t>(),
+          .max_clock_mhz = json.at("max_clock_mhz").get<double>(),
+          .clock_mhz = json.at("clock_mhz").get<double>(),
+          .memory_clock_mhz = json.at("memory_clock_mhz").get<double>()};
+}
+
 Json json_of(const Fingerprint& m) {
-  return {{"cpu", m.cpu},
-          {"flags", m.flags},
-          {"isa", m.isa},
-          {"cores", m.cores},
-          {"threads", m.threads},
-          {"pinned", m.pinned},
-          {"governor", m.governor},
-          {"clock_mhz", m.clock_mhz},
-          {"load", m.load},
-          {"memory_bytes", m.memory_bytes},
-          {"last_level_cache_bytes", m.last_level_cache_bytes},
-          {"kernel", m.kernel},
-          {"version", m.version},
-          {"revision", m.revision},
-          {"build", m.build},
-          {"libraries", m.libraries},
-          {"model_hash", m.model_hash}};
+  Json json{{"cpu", m.cpu},
+            {"flags", m.flags},
+            {"isa", m.isa},
+            {"cores", m.cores},
+            {"threads", m.threads},
+            {"pinned", m.pinned},
+            {"governor", m.governor},
+            {"clock_mhz", m.clock_mhz},
+            {"load", m.load},
+            {"memory_bytes", m.memory_bytes},
+            {"last_level_cache_bytes", m.last_level_cache_bytes},
+            {"kernel", m.kernel},
+            {"version", m.version},
+            {"revision", m.revision},
+            {"build", m.build},
+            {"libraries", m.libraries},
+            {"model_hash", m.model_hash}};
+  if (m.gpu) json["gpu"] = json_of(*m.gpu);
+  return json;
 }
 
 Fingerprint fingerprint_of(const Json& json) {
@@ -64,6 +91,7 @@ Fingerprint fingerprint_of(const Json& json) {
   m.memory_bytes = json.at("memory_bytes").get<int64_t>();
   m.last_level_cache_bytes = json.at("last_level_cache_bytes").get<int64_t>();
   m.libraries = json.at("libraries").get<std::map<std::string, std::string>>();
+  if (json.contains("gpu")) m.gpu = gpu_of(json.at("gpu"));
   return m;
 }
 
@@ -136,16 +164,14 @@ double Timing::roofline_share() const { return median(roofline); }
 std::string json_of(const Report& report) {
   Json rows = Json::array();
   for (const Row& row : report.rows) rows.push_back(json_of(row));
-  const Json json{{"schema", kSchema},
-                  {"created", report.created},
-                  {"command", report.command},
-                  {"clock", report.clock},
-                  {"machine", json_of(report.machine)},
-                  {"ceilings",
-                   {{"f32_flops_per_s", report.ceilings.f32_flops},
-                    {"bf16_flops_per_s", report.ceilings.bf16_flops},
-                    {"memory_bytes_per_s", report.ceilings.memory_bytes}}},
-                  {"rows", rows}};
+  Json ceilings{{"f32_flops_per_s", report.ceilings.f32_flops},
+                {"bf16_flops_per_s", report.ceilings.bf16_flops},
+                {"memory_bytes_per_s", report.ceilings.memory_bytes}};
+  if (report.ceilings.f16_flops > 0) ceilings["f16_flops_per_s"] = report.ceilings.f16_flops;
+  const Json json{
+      {"schema", kSchema},     {"created", report.created},          {"command", report.command},
+      {"clock", report.clock}, {"machine", json_of(report.machine)}, {"ceilings", ceilings},
+      {"rows", rows}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -162,9 +188,10 @@ Report read_report(const std::filesystem::path& path) {
     report.clock = json.at("clock").get<std::string>();
     report.machine = fingerprint_of(json.at("machine"));
     const Json& ceilings = json.at("ceilings");
-    report.ceilings = {ceilings.at("f32_flops_per_s").get<double>(),
-                       ceilings.at("bf16_flops_per_s").get<double>(),
-                       ceilings.at("memory_bytes_per_s").get<double>()};
+    report.ceilings = {.f32_flops = ceilings.at("f32_flops_per_s").get<double>(),
+                       .bf16_flops = ceilings.at("bf16_flops_per_s").get<double>(),
+                       .memory_bytes = ceilings.at("memory_bytes_per_s").get<double>(),
+                       .f16_flops = ceilings.value("f16_flops_per_s", 0.0)};
     for (const Json& row : json.at("rows")) {
       try {
         report.rows.push_back(row_of(row));

@@ -24,17 +24,22 @@ if(NOT FATHOM_CUDA STREQUAL "OFF")
   endif()
 endif()
 
+function(fathom_compile_cuda target)  # its .cu files, for the architectures asked for
+  list(TRANSFORM FATHOM_CUDA_ARCHS REPLACE "(.+)"
+       "-gencode=arch=compute_\\1,code=[compute_\\1,sm_\\1]" OUTPUT_VARIABLE GENCODES)
+  set(OPTIONS ${GENCODES} --expt-relaxed-constexpr --expt-extended-lambda -Werror=all-warnings
+      -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${OPTIONS}>")
+endfunction()
+
 # The runtime is linked statically: the binary starts on machines without a GPU or a driver.
 function(fathom_add_cuda_kernels)
   if(NOT CMAKE_CUDA_COMPILER_LOADED)
     return()
   endif()
   file(GLOB_RECURSE CUDA_SOURCES CONFIGURE_DEPENDS core/*.cu kernels/*.cu)
-  list(TRANSFORM FATHOM_CUDA_ARCHS REPLACE "(.+)"
-       "-gencode=arch=compute_\\1,code=[compute_\\1,sm_\\1]" OUTPUT_VARIABLE GENCODES)
   add_library(fathom_cuda_kernels OBJECT ${CUDA_SOURCES})
-  target_compile_options(fathom_cuda_kernels PRIVATE ${GENCODES} --expt-relaxed-constexpr
-    --expt-extended-lambda -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off)
+  fathom_compile_cuda(fathom_cuda_kernels)
   # The arithmetic of core/philox.h, whose bits both sides share, is as it is written.
   set_source_files_properties(kernels/random.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
   target_link_libraries(fathom_cuda_kernels PRIVATE fathom_settings)

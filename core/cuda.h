@@ -14,6 +14,9 @@ struct CudaDevice {
   std::string name;
   int compute_major = 0, compute_minor = 0;
   int64_t memory_bytes = 0;
+  int multiprocessors = 0;
+  int64_t l2_cache_bytes = 0;
+  double clock_mhz = 0;  // that it may reach
 };
 
 /// The GPUs of this machine; empty where there is none, no driver, or no CUDA in the build.

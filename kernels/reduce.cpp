@@ -26,6 +26,26 @@ Tensor sum(const Tensor& x) { return scaled_sum(x, 1); }
 
 Tensor mean(const Tensor& x) { return scaled_sum(x, 1 / double(x.numel())); }
 
+static Tensor along_rows(const Tensor& x, auto&& sum_into) {
+  check(x.rank() > 0 && x.is_contiguous(), "column sums: x must be contiguous [..., C], but is ",
+        x.shape());
+  Tensor out = empty({x.dim(-1)}, x.options());
+  visit_stream(x.device(), [&](auto stream) { sum_into(stream, out); });
+  return out;
+}
+
+Tensor column_sum(const Tensor& x) {
+  return along_rows(x, [&](auto stream, Tensor& out) { kernels::column_sum(stream, x, out); });
+}
+
+Tensor column_dot(const Tensor& x, const Tensor& y) {
+  check(x.shape() == y.shape() && x.dtype() == y.dtype() && x.device() == y.device() &&
+            y.is_contiguous(),
+        "column_dot: x and y must be alike and contiguous, but are ", x.shape(), ' ', x.dtype(),
+        " and ", y.shape(), ' ', y.dtype());
+  return along_rows(x, [&](auto stream, Tensor& out) { kernels::column_dot(stream, x, y, out); });
+}
+
 // ---- CPU
 
 // Elements of a piece that is summed in one go: 2^13 / 64 additions a lane in float.

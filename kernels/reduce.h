@@ -10,6 +10,11 @@ namespace fathom {
 Tensor sum(const Tensor& x);
 Tensor mean(const Tensor& x);
 
+/// The sums over all axes but the last, [C] of x's dtype, of x and of x * y: contiguous
+/// [..., C], of one shape. Without a gradient.
+Tensor column_sum(const Tensor& x);
+Tensor column_dot(const Tensor& x, const Tensor& y);
+
 namespace kernels {  // contiguous tensors; outputs last
 /// y[0] = scale * sum of x.
 void sum(CpuStream, const Tensor& x, double scale, Tensor& y);

@@ -94,6 +94,7 @@ run_beside() {
   # The CUDA kernels on the CPU; built where CUDA's headers are.
   local host_tests=build/release/fathom_host_tests fuzzer seed_folder seeds
   [ ! -x $host_tests ] || run_tests $host_tests
+  run_script tests/gpu_check_test.sh
   [ $sanitizers -eq 0 ] || run_tests build/asan/fathom_reader_tests
   for fuzzer in "${fuzzers[@]}"; do
     case $fuzzer in

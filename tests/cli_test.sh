@@ -71,6 +71,14 @@ bench_rows_can_be_listed_measured_compared_and_drawn() {
   says page.html '<svg'
   succeeds try bench model --list --train --dtype bf16
   says out train/step/S/518x518/b1/bf16
+  succeeds try bench --list --device cuda --model s --filter '^attention/forward' --dtype bf16
+  [ "$(cat out)" = "attention/forward/S/518x518/b1/bf16
+attention/forward/S/518x518/b16/bf16" ] || fail "lists $(cat out) of a GPU"
+  succeeds try bench model --list --device cuda
+  says out model/network_graph/S/518x518/b16/f32
+  refused 2 'expected auto, cpu, cuda or cuda:N' try bench --device tpu
+  succeeds try bench --model s --size 70x70 --filter "^$row" --repeat 4 --time-budget 0.000001
+  says out 'left 1 row unmeasured'
   refused 1 'no row matches' try bench --filter nothing_has_this_name
   refused 1 'multiples of 14' try bench --size 500x500
   refused 1 'expected s, b, l or g' try bench --model huge

@@ -2,6 +2,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <memory>
+
 #include "core/cuda.h"
 #include "core/error.h"
 
@@ -27,8 +29,15 @@ std::vector<CudaDevice> cuda_devices() {
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) break;  // indices stay true
-    devices.push_back(
-        {properties.name, properties.major, properties.minor, int64_t(properties.totalGlobalMem)});
+    int clock_khz = 0;  // not among the properties any more
+    cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, i);
+    devices.push_back({.name = properties.name,
+                       .compute_major = properties.major,
+                       .compute_minor = properties.minor,
+                       .memory_bytes = int64_t(properties.totalGlobalMem),
+                       .multiprocessors = properties.multiProcessorCount,
+                       .l2_cache_bytes = properties.l2CacheSize,
+                       .clock_mhz = clock_khz / 1000.0});
   }
   return devices;
 }
@@ -70,6 +79,19 @@ struct Selected {
   }
   const int before;
 };
+
+Versions versions() {
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  return {.driver = driver > 0 ? cuda_version(driver) : "",
+          .runtime = cuda_version(CUDART_VERSION)};
+}
+
+std::string pci_bus_id(int device) {
+  char id[32] = "";
+  must(cudaDeviceGetPCIBusId(id, sizeof id, device), "the bus of cuda:", device);
+  return id;
+}
 
 void select(int device) { must(cudaSetDevice(device), "select cuda:", device); }
 
@@ -192,17 +214,39 @@ void begin_capture(CUstream_st* stream) {
        "begin a capture on cuda:", current_device());
 }
 
-CUgraphExec_st* end_capture(CUstream_st* stream) {
-  cudaGraph_t graph = nullptr;
-  const cudaError_t error = cudaStreamEndCapture(stream, &graph);
-  if (error != cudaSuccess || !graph) {
+namespace {
+struct DestroyGraph {
+  void operator()(CUgraph_st* graph) const noexcept { cudaGraphDestroy(graph); }
+};
+using OwnedGraph = std::unique_ptr<CUgraph_st, DestroyGraph>;
+
+// A chain of copies.
+OwnedGraph repeated(cudaGraph_t graph, int64_t times) {
+  cudaGraph_t made = nullptr;
+  must(cudaGraphCreate(&made, 0), "repeat a captured step");
+  OwnedGraph chain(made);
+  cudaGraphNode_t last = nullptr;
+  for (int64_t i = 0; i < times; ++i) {
+    const cudaGraphNode_t before = last;
+    must(cudaGraphAddChildGraphNode(&last, made, before ? &before : nullptr, before ? 1 : 0, graph),
+         "repeat a captured step");
+  }
+  return chain;
+}
+}  // namespace
+
+CUgraphExec_st* end_capture(CUstream_st* stream, int64_t times) {
+  cudaGraph_t captured = nullptr;
+  const cudaError_t error = cudaStreamEndCapture(stream, &captured);
+  if (error != cudaSuccess || !captured) {
     cudaGetLastError();
     return nullptr;
   }
+  OwnedGraph graph(captured);
+  if (times > 1) graph = repeated(captured, times);
   cudaGraphExec_t ready = nullptr;
-  const cudaError_t instantiated = cudaGraphInstantiate(&ready, graph, 0);
-  cudaGraphDestroy(graph);
-  must(instantiated, "make a captured step ready on cuda:", current_device());
+  must(cudaGraphInstantiate(&ready, graph.get(), 0),
+       "make a captured step ready on cuda:", current_device());
   return ready;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 struct CUevent_st;
 struct CUgraphExec_st;
@@ -12,6 +13,14 @@ struct CUstream_st;
 ///
 /// Every function throws Error with what was tried, on which device, and CUDA's words.
 namespace fathom::cuda::driver {
+
+/// "13.0"; empty where there is none.
+struct Versions {
+  std::string driver, runtime;  // the newest CUDA that the driver knows, and the one linked
+};
+Versions versions();
+/// "0000:19:00.0", by which other libraries know the device.
+std::string pci_bus_id(int device);
 
 /// Makes the device the calling thread's current one.
 void select(int device);
@@ -51,9 +60,9 @@ void copy_on_device(CUstream_st* stream, void* to, const void* from, int64_t byt
 // From begin_capture on the thread's work on the stream is written down instead of done. Waiting
 // for the device, and copies from or to memory that is not pinned, are errors meanwhile.
 void begin_capture(CUstream_st* stream);
-/// What was written down, ready to be launched any number of times; null if it was lost to an
-/// error.
-CUgraphExec_st* end_capture(CUstream_st* stream);
+/// What was written down, `times` times in a row, ready to be launched any number of times; null if
+/// it was lost to an error.
+CUgraphExec_st* end_capture(CUstream_st* stream, int64_t times);
 void launch(CUgraphExec_st* graph, CUstream_st* stream);
 void destroy(CUgraphExec_st* graph) noexcept;
 

@@ -7,7 +7,7 @@ Graph::~Graph() {
   memory_->close();
   try {
     const std::unique_ptr<CUgraphExec_st, DestroyHandle> unfinished(
-        driver::end_capture(stream_.handle));
+        driver::end_capture(stream_.handle, 1));
   } catch (const Error&) {  // it was the capture itself that failed
   }
 }
@@ -21,11 +21,12 @@ void Graph::begin(CudaStream stream) {
   capturing_ = true;
 }
 
-void Graph::end() {
+void Graph::end(int64_t times) {
   check(capturing_, "graph: end() without begin()");
+  check(times > 0, "graph: a replay must do the step once at least, not ", times, " times");
   capturing_ = false;
   memory_->close();
-  graph_.reset(driver::end_capture(stream_.handle));
+  graph_.reset(driver::end_capture(stream_.handle, times));
   check(graph_ != nullptr, "the step on cuda:", stream_.device,
         " could not be captured: an operation in it failed or waited for the device");
 }

@@ -30,8 +30,9 @@ class Graph {
 
   /// Drops what the graph held. The calling thread must be the one to end().
   void begin(CudaStream stream);
-  /// Throws Error if an operation inside could not be captured.
-  void end();
+  /// Throws Error if an operation inside could not be captured. A replay then does the step `times`
+  /// times in a row.
+  void end(int64_t times = 1);
   /// Queues the whole step.
   void replay() const;
   bool ready() const { return graph_ != nullptr; }

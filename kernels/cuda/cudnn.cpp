@@ -199,6 +199,13 @@ std::mutex g_mutex;  // of handles
 
 }  // namespace
 
+std::string cudnn_version() {
+  if (!dnn()) return "";
+  const size_t v = dnn()->GetVersion(), major = v < 90000 ? 1000 : 10000;  // 91300 is 9.13.0
+  return std::to_string(v / major) + "." + std::to_string(v % major / 100) + "." +
+         std::to_string(v % 100);
+}
+
 bool cudnn_forward(CudaStream stream, const Im2col& shape, const Tensor& x, const Tensor& weight,
                    const Tensor& bias, const Tensor& residual, bool relu, Tensor& y) {
   if (!dnn()) return false;
@@ -298,6 +305,8 @@ bool cudnn_weight_gradient(CudaStream stream, const Im2col& shape, const Tensor&
 #else  // compiled without cuDNN's header
 
 namespace fathom::cuda {
+
+std::string cudnn_version() { return ""; }
 
 bool cudnn_forward(CudaStream, const Im2col&, const Tensor&, const Tensor&, const Tensor&,
                    const Tensor&, bool, Tensor&) {

@@ -1,9 +1,14 @@
 #pragma once
 
+#include <string>
+
 #include "core/tensor.h"
 #include "kernels/im2col.h"
 
 namespace fathom::cuda {
+
+/// "9.13.0"; empty where it is not there.
+std::string cudnn_version();
 
 /// Convolutions by cuDNN on maps [B, H, W, C] of f32, f16 or bf16 as they are; sums in float, and
 /// only algorithms that give equal bits in every run.

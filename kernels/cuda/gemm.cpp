@@ -195,6 +195,12 @@ Plan make_plan(const Gemm& g, cublasLtHandle_t handle, int device) {
 
 }  // namespace
 
+std::string cublaslt_version() {
+  const size_t v = lt().GetVersion();  // 130002 is 13.0.2
+  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
+         std::to_string(v % 100);
+}
+
 void gemm(CudaStream stream, const Gemm& g) {
   check(!g.bias || g.c_dtype == g.dtype, "gemm: a bias needs a result of its own dtype");
   static std::mutex mutex;  // a plan's bias pointer is set and used under it
@@ -227,6 +233,8 @@ void gemm(CudaStream stream, const Gemm& g) {
 }
 
 #else
+
+std::string cublaslt_version() { return ""; }
 
 void gemm(CudaStream stream, const Gemm&) {
   fail("products on cuda:", stream.device,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "core/tensor.h"
 
@@ -26,6 +27,9 @@ struct Gemm {
   bool relu = false;
 };
 void gemm(CudaStream stream, const Gemm& product);
+
+/// "13.0.2"; empty in a build without cuBLASLt. Throws Error if the library is not there.
+std::string cublaslt_version();
 
 /// Whether products of f32 may round their factors to 10 bits of mantissa (TF32), which tensor
 /// cores multiply fast. Off unless asked for; for the whole process.

@@ -109,6 +109,8 @@ TEST_CASE("bench compare: different machines are named") {
   a.cpu = "one", b.cpu = "two", a.threads = b.threads = 2;
   CHECK_THAT(differences(a, b), Catch::Contains("cpu: one before, two now"));
   CHECK(differences(a, a).empty());
+  b.gpu = {.name = "H", .driver = "1", .compute = "9.0"};
+  CHECK_THAT(differences(a, b), Catch::Contains("gpu: none before, H, driver 1 now"));
   b.load = 1.5;
   CHECK_THAT(differences(a, b), Catch::Contains("load 1.50 after"));
   CHECK_THROWS_WITH(compare({}, {}, {.threshold = -1}), Catch::Contains("threshold"));

@@ -57,6 +57,28 @@ TEST_CASE("bench: a report survives its file") {
   CHECK(read.machine.cpu == report.machine.cpu);
 }
 
+TEST_CASE("bench: a report of a GPU says which, and survives its file") {
+  const Folder folder;
+  Report report = sample_report();
+  report.machine.gpu = {.name = "Stand-in",
+                        .driver = "580.1",
+                        .compute = "9.0",
+                        .multiprocessors = 132,
+                        .memory_bytes = int64_t(80) << 30,
+                        .l2_cache_bytes = 50 << 20,
+                        .max_clock_mhz = 1980,
+                        .clock_mhz = 345,
+                        .memory_clock_mhz = 2619};
+  report.ceilings.f16_flops = 7e14;
+  const Report read = read_report(folder.write("gpu.json", json_of(report)));
+  CHECK(json_of(read) == json_of(report));
+  REQUIRE(read.machine.gpu);
+  CHECK(read.machine.gpu->multiprocessors == 132);
+  CHECK(read.machine.gpu->clock_mhz == 345);
+  CHECK(read.ceilings.f16_flops == 7e14);
+  CHECK_FALSE(nlohmann::json::parse(json_of(sample_report())).at("machine").contains("gpu"));
+}
+
 TEST_CASE("bench: a file that is no report says why") {
   const Folder folder;
   const auto refuses = [&](const std::string& text, const std::string& reason) {

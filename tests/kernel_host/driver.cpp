@@ -2,6 +2,7 @@
 // that streams and events have nothing to wait for.
 #include "core/cuda/driver.h"
 
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -13,6 +14,11 @@
 
 struct CUgraphExec_st {
   std::vector<std::function<void()>> work;
+  int64_t times;
+};
+
+struct CUevent_st {  // recorded when the work before it is done
+  std::chrono::steady_clock::time_point passed;
 };
 
 namespace fathom {
@@ -49,10 +55,19 @@ void copy(const void* host, int64_t bytes, std::function<void()> work) {
 
 }  // namespace
 
-std::vector<CudaDevice> cuda_devices() { return {{"kernel host", 9, 0, kDeviceBytes}}; }
+std::vector<CudaDevice> cuda_devices() {
+  return {{.name = "kernel host",
+           .compute_major = 9,
+           .memory_bytes = kDeviceBytes,
+           .multiprocessors = 1,
+           .l2_cache_bytes = 1 << 20}};
+}
 std::string cuda_unavailable_reason() { return ""; }
 
 namespace cuda::driver {
+
+Versions versions() { return {.driver = "", .runtime = ""}; }
+std::string pci_bus_id(int) { return ""; }
 
 void select(int) {}
 
@@ -62,15 +77,17 @@ void synchronize(CUstream_st*) {
   if (gpu::host::is_capturing()) gpu::host::spoil_capture("waiting for the stream");
 }
 
-CUevent_st* create_event(int, bool) { return new_handle<CUevent_st>(); }
-void destroy(CUevent_st*) noexcept {}
-void record(CUevent_st*, CUstream_st*) {}
+CUevent_st* create_event(int, bool) { return new CUevent_st; }
+void destroy(CUevent_st* event) noexcept { delete event; }
+void record(CUevent_st* event, CUstream_st*) { event->passed = std::chrono::steady_clock::now(); }
 void wait(CUstream_st*, CUevent_st*) {}
 bool is_done(CUevent_st*) { return true; }
 void synchronize(CUevent_st*) {
   if (gpu::host::is_capturing()) gpu::host::spoil_capture("waiting for an event");
 }
-double elapsed_ms(CUevent_st*, CUevent_st*) { return 0; }
+double elapsed_ms(CUevent_st* from, CUevent_st* to) {
+  return std::chrono::duration<double, std::milli>(to->passed - from->passed).count();
+}
 
 void* allocate(int, int64_t bytes, int64_t element_bytes) {
   const std::lock_guard lock(g_mutex);
@@ -124,14 +141,15 @@ void copy_on_device(CUstream_st*, void* to, const void* from, int64_t bytes) {
 
 void begin_capture(CUstream_st*) { gpu::host::begin_capture(); }
 
-CUgraphExec_st* end_capture(CUstream_st*) {
+CUgraphExec_st* end_capture(CUstream_st*, int64_t times) {
   bool good = false;
   std::vector<std::function<void()>> work = gpu::host::end_capture(good);
-  return good ? new CUgraphExec_st{std::move(work)} : nullptr;
+  return good ? new CUgraphExec_st{std::move(work), times} : nullptr;
 }
 
 void launch(CUgraphExec_st* graph, CUstream_st*) {
-  for (const std::function<void()>& work : graph->work) work();
+  for (int64_t i = 0; i < graph->times; ++i)
+    for (const std::function<void()>& work : graph->work) work();
 }
 
 void destroy(CUgraphExec_st* graph) noexcept { delete graph; }

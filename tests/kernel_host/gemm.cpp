@@ -35,6 +35,9 @@ bool g_tf32 = false;
 
 }  // namespace
 
+std::string cublaslt_version() { return ""; }
+std::string cudnn_version() { return ""; }
+
 void allow_tf32(bool on) { g_tf32 = on; }
 bool tf32_allowed() { return g_tf32; }
 

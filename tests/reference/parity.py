@@ -1,14 +1,15 @@
 """The engine against PyTorch: infer, convert, info, bf16 and the gradient of every parameter.
 
     python tests/reference/parity.py [--fathom build/fathom] [--tools build/fathom_tools] [--only TEXT]
+                                      [--device cuda]
 
 Weights are hash-filled, so nothing is downloaded. Each line is one check; the last line counts them.
 What the engine must offer:
-    fathom infer --weights FILE --device cpu --dtype f32|bf16 --size N --format npy --out DIR IMAGE
+    fathom infer --weights FILE --device cpu|cuda --dtype f32|bf16 --size N --format npy --out DIR IMAGE
         writes DIR/<stem of IMAGE>.npy, f32, at the photo's size
     fathom convert IN OUT [--names hf|official] [--dtype f32|f16|bf16]
     fathom info --json FILE, a JSON object with "parameters" and "tensors", the counts
-    fathom_tools gradients --weights F --height H --width W --out G.safetensors
+    fathom_tools gradients --weights F --height H --width W --device D --out G.safetensors
         writes the gradients of sum(output * r) under official names and in official layout;
         input and r are hash_fill.image and hash_fill.loss_weights
 """
@@ -48,8 +49,8 @@ NO_GRADIENT = ("mask_token", "refinenet4.resConfUnit1.")
 
 
 class Engine:
-    def __init__(self, fathom, tools, work):
-        self.fathom, self.tools, self.work = fathom, tools, work
+    def __init__(self, fathom, tools, work, device):
+        self.fathom, self.tools, self.work, self.device = fathom, tools, work, device
 
     def run(self, program, *arguments):
         command = [str(program), *map(str, arguments)]
@@ -62,7 +63,8 @@ class Engine:
     def infer(self, weights, image, size, dtype="f32"):
         out = self.work / "infer"
         shutil.rmtree(out, ignore_errors=True)
-        self.run(self.fathom, "infer", "--weights", weights, "--device", "cpu", "--dtype", dtype,
+        self.run(self.fathom, "infer", "--weights", weights, "--device", self.device, "--dtype",
+                 dtype,
                  "--size", size, "--format", "npy", "--out", out, image)
         files = sorted(out.rglob("*.npy"))
         if [file.stem for file in files] != [image.stem]:
@@ -255,7 +257,7 @@ def check_gradients(report, engine, work):
     out = work / "gradients.safetensors"
     out.unlink(missing_ok=True)
     engine.run(engine.tools, "gradients", "--weights", checkpoint.path, "--height", 70, "--width",
-               98, "--out", out)
+               98, "--out", out, "--device", engine.device)
     ours = safetensors.torch.load_file(out)
     exact = gradients(da.hash_model(checkpoint.config).double())
     single = gradients(da.hash_model(checkpoint.config))
@@ -347,6 +349,7 @@ def main():
     parser.add_argument("--tools", type=pathlib.Path, default=ROOT / "build/fathom_tools")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/parity")
     parser.add_argument("--only", nargs="+", choices=CHECKS, help="only these groups of checks")
+    parser.add_argument("--device", default="cpu", help="of the engine: cpu or cuda")
     parser.add_argument("--giant", action="store_true", help="also V2-g in full: 5 GB of weights")
     args = parser.parse_args()
     wanted = args.only or [name for name in CHECKS if name != "giant" or args.giant]
@@ -363,7 +366,7 @@ def main():
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         try:
-            CHECKS[name](report, Engine(args.fathom, args.tools, work), work)
+            CHECKS[name](report, Engine(args.fathom, args.tools, work, args.device), work)
         except Exception as problem:  # a check that could not finish has failed; the rest goes on
             traceback.print_exc()
             report.check(name, False, f"{type(problem).__name__}: {problem}")

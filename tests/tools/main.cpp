@@ -37,25 +37,30 @@ static void write_hash_checkpoint(const std::string& out, int version, const std
 }
 
 static void write_gradients(const std::string& weights, int64_t height, int64_t width,
-                            const std::string& out) {
+                            const std::string& out, Device device) {
   LoadedModel loaded = load_model(weights, {});
   DepthAnything& model = loaded.model;
+  for_each_parameter(model,
+                     [&](const std::string&, Tensor& t, AxisOrder) { t = t.detach().to(device); });
   require_grad(model);
-  const Tensor depth = model(hash_input(height, width));
-  backward(sum(mul(depth, hash_loss_weights(depth.shape()))));
+  const Tensor depth = model(hash_input(height, width).to(device));
+  backward(sum(mul(depth, hash_loss_weights(depth.shape()).to(device))));
   // A parameter that took no part has no gradient and is left out.
-  for_each_parameter(model, [](const std::string&, Tensor& t, AxisOrder) { t = t.grad(); });
+  for_each_parameter(model, [](const std::string&, Tensor& t, AxisOrder) {
+    t = t.grad();
+    if (t.defined()) t = t.to(kCpu);
+  });
   save_model(out, model, loaded.version, {});
 }
 
 // The model of a hash-filled checkpoint against the numbers of the reference implementation.
-static void check_golden(const std::string& weights, double allowed) {
+static void check_golden(const std::string& weights, double allowed, Device device) {
   LoadedModel loaded = load_model(weights, {});
   const bool metric = loaded.model.config.kind == DepthKind::metric;
-  prepare_for_inference(loaded.model, DType::f32);
+  prepare_for_inference(loaded.model, DType::f32, device);
   const NoGrad no_grad;
   const auto compare = [&](const GoldenOutput& golden) {
-    const Tensor depth = loaded.model(hash_input(golden.height, golden.width));
+    const Tensor depth = loaded.model(hash_input(golden.height, golden.width).to(device)).to(kCpu);
     const double deviation = golden_deviation(depth, golden);
     std::cout << "golden numbers at " << golden.height << " x " << golden.width
               << ": largest deviation " << deviation << "\n";
@@ -111,11 +116,14 @@ int main(int argc, char** argv) {
   gradients->add_option("--height", height);
   gradients->add_option("--width", width);
   gradients->add_option("--out", out)->required();
+  std::string device_name = "cpu";
+  gradients->add_option("--device", device_name)->check(CLI::IsMember({"cpu", "cuda"}));
   double allowed = fathom::kGolden;
   auto* golden =
       program.add_subcommand("golden", "Check a hash-filled S model against the reference");
   golden->add_option("--weights", weights)->required();
   golden->add_option("--allowed", allowed, "Largest deviation");
+  golden->add_option("--device", device_name)->check(CLI::IsMember({"cpu", "cuda"}));
   std::string first, second;
   auto* json = program.add_subcommand("json", "Check that a file is valid JSON");
   json->add_option("file", first)->required();
@@ -128,10 +136,12 @@ int main(int argc, char** argv) {
   scenes->add_option("--out", out)->required();
   scenes->add_option("--count", count);
   CLI11_PARSE(program, argc, argv);
+  const fathom::Device device =
+      device_name == "cuda" ? fathom::Device{fathom::Device::Type::cuda, 0} : fathom::kCpu;
   try {
     if (*hash) fathom::write_hash_checkpoint(out, version, size, max_depth_m);
-    if (*golden) fathom::check_golden(weights, allowed);
-    if (*gradients) fathom::write_gradients(weights, height, width, out);
+    if (*golden) fathom::check_golden(weights, allowed, device);
+    if (*gradients) fathom::write_gradients(weights, height, width, out, device);
     if (*json) fathom::check_json(first);
     if (*maps) fathom::compare_maps(first, second, allowed);
     if (*scenes) fathom::write_scenes(out, count);

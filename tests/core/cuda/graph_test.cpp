@@ -1,6 +1,7 @@
 #include "core/cuda/graph.h"
 
 #include "core/cuda.h"
+#include "kernels/elementwise.h"
 #include "kernels/layer_norm.h"
 #include "kernels/linear.h"
 #include "tests/testing.h"
@@ -51,6 +52,18 @@ TEST_CASE("cuda graph: replays ops and their gradients with new inputs") {
   CHECK(replayed == values(loss));
   CHECK(replayed_gradient == values(gradient));
   CHECK(replayed != first);
+}
+
+TEST_CASE("cuda graph: a replay does the step as often as it was asked to") {
+  if (absent()) return;
+  Tensor x = full({5}, 1, kF32);
+  cuda::Graph graph;
+  graph.begin(cuda::current_stream(0));
+  CHECK_THROWS_WITH(graph.end(0), Catch::Contains("once at least"));
+  write(x, scale(x, 2));
+  graph.end(3);
+  graph.replay();
+  CHECK(values(x) == std::vector<double>(5, 8));
 }
 
 TEST_CASE("cuda graph: what its step allocates stays its own") {
