@@ -29,7 +29,7 @@ Selection selection_of(const std::string& shape) {
   Selection selection;
   selection.models = {model_named(before.substr(before.rfind('/') + 1))};
   selection.images = {image_named(shape.substr(image_at + 1, batch_at - image_at - 1))};
-  selection.batch = std::stol(batch);
+  selection.batches = {std::stol(batch)};
   return selection;
 }
 
@@ -89,6 +89,8 @@ Launches launch(const LaunchOptions& options) {
   check(std::find(measured.dtypes.begin(), measured.dtypes.end(), options.dtype) !=
             measured.dtypes.end(),
         "--dtype ", name_of(options.dtype), ": no bench of ", op, " has it");
+  check(!measured.cpu_only || options.device == kCpu, "--device ", options.device, ": ", op,
+        " is a loop of the CPU backend; use --device cpu");
 
   Operands operands(measured, {options.dtype, options.device});
   Tensors& leaves = operands.leaves();

@@ -186,7 +186,6 @@ void measure_graph(const std::string& window, const Work& work, const Meter& met
   if (!sampler.sample) return recorder.fail(window, "an op waits for the device: no graph");
   recorder.memory(window, meter.memory().peak_bytes - held.device);
   const auto replay = [&] { return Windows{{window, sampler.sample() / double(sampler.calls)}}; };
-  replay();
   repeat(replay, recorder, ceilings, dtype, effort);
 }
 

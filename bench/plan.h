@@ -13,10 +13,10 @@ namespace fathom::bench {
 struct Selection {
   std::vector<ModelSize> models{ModelSize::S, ModelSize::B, ModelSize::L};
   /// Network inputs. None: 518 x 518, and on the CPU 518 x 686 for S, whose calls are short.
-  std::vector<ImageSize> images;
+  std::vector<ImageSize> images = {};
   std::vector<int64_t> batches{1};
   std::vector<DType> dtypes{DType::f32, DType::bf16};
-  std::string filter;  // a regular expression that a part of the name must match; empty: all
+  std::string filter = {};  // a regular expression that a part of the name must match; empty: all
   Device device = kCpu;
 
   std::vector<Setting> settings() const;

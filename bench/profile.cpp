@@ -137,6 +137,8 @@ double Profile::overhead() const {
 
 Profile run_profile(const ProfileOptions& options) {
   check(options.steps >= 1, "profile: at least one step is needed, not ", options.steps);
+  check(!options.training || options.dtype != DType::f16,
+        "profile: training computes in f32 or bf16, not in f16");
   Profile result;
   result.options = options;
   Loaded loaded = load(options);
@@ -153,9 +155,12 @@ Profile run_profile(const ProfileOptions& options) {
   std::optional<Meter> meter;
   std::optional<CeilingLog> ceilings;
   Roof roof;
+  int64_t of_meter = 0;  // bytes that are not the model's
   if (on_cpu) {
+    const int64_t before = allocator::statistics().current_bytes;
     meter = cpu_meter();
     roof = ceilings.emplace(*meter).now(options.dtype);
+    of_meter = allocator::statistics().current_bytes - before;
   }
   for (int64_t i = 0; i < options.steps; ++i) {
     // Each goes first in turn, so that a drift of the clock favours neither.
@@ -168,6 +173,9 @@ Profile run_profile(const ProfileOptions& options) {
   }
   if (on_cpu) result.ceilings = ceilings->medians();
   result.recording = profile::take();
+  for (profile::Track& thread : result.recording.threads)
+    for (profile::MemoryPoint& point : thread.memory)
+      if (point.device == kCpu) point.bytes -= of_meter;
   const CostOptions costs{.height = options.image.height,
                           .width = options.image.width,
                           .element_bytes = size_of(options.dtype),

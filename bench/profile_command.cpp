@@ -86,7 +86,8 @@ void add_profile(CLI::App& program, Action& action) {
   command->add_option("--batch", a->batch, "Images at once")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  command->add_option("--dtype", a->dtype, "f32 or bf16")->capture_default_str();
+  command->add_option("--dtype", a->dtype, "f32, bf16 or, for inference, f16")
+      ->capture_default_str();
   add_device_flag(*command, a->device, "cpu");
   command->add_option("--weights", a->weights, "Checkpoint; default: a hash fills the weights");
   command->add_option("--steps", a->steps, "Steps to record; as many run unrecorded in between")
@@ -103,7 +104,8 @@ void add_profile(CLI::App& program, Action& action) {
       "--kernel", a->kernel,
       "Launch one op alone, for Nsight Compute: a name of fathom bench --list such as "
       "attention/backward");
-  command->add_option("--shape", a->shape, "Its shape: model, network input, batch")
+  command
+      ->add_option("--shape", a->shape, "Its shape: what follows in that name, without the dtype")
       ->needs(kernel)
       ->capture_default_str();
   command->add_option("--launches", a->launches, "How many times")

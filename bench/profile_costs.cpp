@@ -34,10 +34,10 @@ Placement place_in_decoder(const std::string& name) {
   const std::string head = "depth_head.";
   if (name.starts_with("project"))
     return {head + "projects." + std::to_string(std::stoi(name.substr(7)) - 1), {"conv2d"}};
-  if (name == "resize1") return {head + "resize_layers.0", {"conv_transpose2d"}};
-  if (name == "resize2") return {head + "resize_layers.1", {"conv_transpose2d"}};
+  if (name == "resize1") return {head + "resize_layers.0", {"linear"}};
+  if (name == "resize2") return {head + "resize_layers.1", {"linear"}};
   if (name == "resize4") return {head + "resize_layers.3", {"conv2d"}};
-  if (name == "head") return {head + "output_conv2", {"depth_head", "conv2d"}};
+  if (name == "head") return {head + "output_conv2", {"conv2d.depth_head", "conv2d"}};
   if (name == "refinenet1 resize")  // by the convolution that reads the result
     return {head + "output_conv1", {"interpolate_bilinear", "conv2d"}};
   if (name.ends_with(" resize")) return {head + "resize", {"interpolate_bilinear"}};
@@ -75,7 +75,7 @@ Placement place_backward(const OpCost& cost) {
   const std::string op = place.ops.front();
   if (op.starts_with("linear"))
     place.ops = {what == "input gradient" ? "linear.input_gradient" : "linear.weight_gradient"};
-  else if (op == "conv2d" || op == "depth_head")
+  else if (op.starts_with("conv2d"))
     place.ops = {"conv2d.direct_gradients", "conv2d.product_gradients"};
   if (is_product(forward.name)) std::reverse(place.ops.begin(), place.ops.end());
   return place;

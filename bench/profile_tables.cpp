@@ -37,7 +37,9 @@ class Sums {
     for (const Span& span : track.spans) {
       if (!inside(span)) continue;
       while (!open.empty() && open.back().first->end_ns <= span.begin_ns) open.pop_back();
-      Sum* const sum = span.kind == Kind::layer || span.kind == Kind::window ? nullptr : &at(span);
+      const bool in_op = span.kind == Kind::op || span.where.line() > 0;
+      Sum* const sum = in_op ? &at(span) : nullptr;
+      if (!sum) continue;  // a layer, a window, or chunks of a loop in no op
       const int64_t length = span.end_ns - span.begin_ns;
       if (span.kind == Kind::wait) sum->wait_ns += length;
       if (span.kind == Kind::work) sum->work_ns += length;

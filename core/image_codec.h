@@ -18,7 +18,7 @@ std::vector<uint8_t> decode_jpeg(std::span<const std::byte> file, const ImageHea
 
 /// libdeflate: a grey or RGB PNG of 8 or 16 bits that is not interlaced, header.channels of it.
 /// Nothing where it is another kind, its data are odd or damaged, or the build lacks libdeflate:
-/// decode_stb decides, with the same pixels at a third of the speed.
+/// decode_stb decides, with the same pixels.
 std::optional<std::vector<uint8_t>> decode_png(std::span<const std::byte> file,
                                                const ImageHeader& header);
 std::optional<std::vector<uint16_t>> decode_png16(std::span<const std::byte> file,

@@ -43,7 +43,7 @@ void undo_sub_of_two(uint8_t* row, size_t row_bytes) {
 
 // Average and Paeth need the pixel to the left, so a row is one long chain. But row r at pixel x
 // needs nothing of the rows above beyond x: kRows rows run at once, each one pixel behind the row
-// above it, a lane a byte. Baseline instructions, so the same code on every CPU.
+// above it, a lane a byte.
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 typedef uint64_t Words __attribute__((vector_size(16)));
 typedef int16_t Lanes __attribute__((vector_size(16)));

@@ -21,6 +21,7 @@ using detail::Opened;
 // What one thread wrote down. Only the thread itself touches it until pause().
 struct Log {
   int worker = 0;
+  bool in_job = false;  // this thread runs chunks of its own loop
   std::vector<Span> spans;
   std::vector<size_t> open;  // indices of the spans that have not ended, outermost first
   std::vector<MemoryPoint> memory;
@@ -200,7 +201,7 @@ Recording take() {
 void Op::begin(std::source_location where, const CudaStream* stream) {
   opened_ = Opened::range;
   if (ranges) cuda::begin_range(op_name(where).c_str());
-  if (!is_recording()) return;
+  if (!is_recording() || worker_number > 0 || my_log().in_job) return;  // a chunk's are its op's
   opened_ = Opened::span;
   stream_ = stream;
   Span& span = begin_span(Span::Kind::op);
@@ -253,7 +254,8 @@ Job begin_job() {
   if (!is_recording()) return {};
   Job job{
       .number = jobs.fetch_add(1, std::memory_order_relaxed) + 1, .where = {}, .place = t_place};
-  const Log& log = my_log();
+  Log& log = my_log();
+  log.in_job = true;
   for (auto it = log.open.rbegin(); it != log.open.rend(); ++it)
     if (log.spans[*it].kind == Span::Kind::op) {
       job.where = log.spans[*it].where;
@@ -280,6 +282,7 @@ void end_work(const Job& job, int64_t begin_ns) {
 }
 
 void end_wait(const Job& job, int64_t begin_ns) {
+  my_log().in_job = false;
   my_log().spans.push_back({.kind = Span::Kind::wait,
                             .place = job.place,
                             .where = job.where,

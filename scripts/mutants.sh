@@ -261,6 +261,7 @@ neighbour above forgotten    | kernels/gradient_matching.cu | same | cuda masked
 finer pixels at every level  | kernels/gradient_matching.cu | same | cuda masked: gradient* | s/if \(\(\(x \| y\).*break;//
 tensor before taken          | kernels/adamw.cu | same | cuda adamw* | 0,/first_piece\[which \+ 1\] <= piece/s//first_piece[which + 1] < piece/
 decay forgotten              | kernels/adamw.cu | same | cuda adamw* | s/f.keep \* weight/weight/
+written though not taken     | kernels/adamw.cu | same | cuda adamw* | s/if \(numbers.taken == 0.0\) return;//
 tail not updated             | kernels/adamw.cu | same | cuda adamw* | s/if \(behind < end\).*//
 second launch over the first | kernels/adamw.cu | same | cuda adamw* | s/before \+= pieces;/before = pieces;/
 logarithms not centred       | kernels/silog.cu | same | silog: every device* | s/ratio\(b \* N \+ i\) - mean\[b\];/ratio(b * N + i);/

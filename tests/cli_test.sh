@@ -101,7 +101,8 @@ a_profile_has_tables_a_timeline_and_single_launches() {
   refused 1 'no bench has this name' try profile --kernel nothing
   refused 1 'such as S/518x518/b1' try profile --kernel gelu --shape S
   refused 1 'multiples of 14' try profile --size 500x500
-  refused 1 'expected cpu, cuda or cuda:N' try profile --device tpu
+  refused 2 'expected auto, cpu, cuda or cuda:N' try profile --device tpu
+  refused 1 'not in f16' try profile --train --dtype f16 --size 28x28
   refused 2 '--launches' try profile --launches 3
   nothing_half_written
 }

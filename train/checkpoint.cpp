@@ -193,7 +193,7 @@ CheckpointFolder::Found CheckpointFolder::newest() const {
   std::vector<fs::path> paths = steps();
   for (auto path = paths.rbegin(); path != paths.rend() && !found.path; ++path) {
     try {
-      read_checkpoint(*path);
+      found.checkpoint = read_checkpoint(*path);
       found.path = *path;
     } catch (const Error& error) {
       found.rejected.emplace_back(error.what());

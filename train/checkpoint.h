@@ -66,6 +66,7 @@ class CheckpointFolder {
 
   struct Found {
     std::optional<std::filesystem::path> path;  // absent when there is no valid one
+    Checkpoint checkpoint;                      // what is there
     std::vector<std::string> rejected;          // why newer ones were passed over
   };
   /// The newest checkpoint whose checksum holds.

@@ -23,8 +23,10 @@ The engine: fathom_bench_model --weights FILE --threads N --dtype f32|bf16 [--tr
 
 PyTorch "tuned" means: OPENBLAS_* unset, memory kept by malloc (no mmap, no trimming: page faults are
 most of the time otherwise), huge pages, channels_last, inference_mode. Several variants run and
-the best is the baseline. "As installed" is a plain script, for information only. Its peak
-memory counts its libraries: importing the CUDA-enabled wheel alone takes 540 MB.
+the best is the baseline. OpenVINO "tuned" has one stream, the hint for latency, as many threads as cores
+and the same malloc; where it would compute bf16 in f32 it is not measured. "As installed" is a plain
+script, for information only. The peak memory of PyTorch counts its libraries: importing the CUDA-enabled
+wheel alone takes 540 MB.
 """
 
 import argparse

@@ -199,7 +199,6 @@ Sampler sampler(const std::shared_ptr<State>& state, const Work& work, double sa
                 bool flushed) {
   auto graph = captured(*state, work, false, 1);
   if (!graph) return {};
-  state->clock.replay_s(*graph);
   const double once_s = std::max(state->clock.replay_s(*graph), kEventSeconds);
   const int64_t most = flushed ? kMostFlushes : kMostCalls;
   const int64_t calls = std::clamp<int64_t>(int64_t(sample_s / once_s), 1, most);

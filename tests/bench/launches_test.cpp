@@ -12,8 +12,9 @@ static std::pair<int64_t, int64_t> launched(const LaunchOptions& options, const 
   const Launches done = launch(options);
   profile::pause();
   CHECK(int64_t(done.seconds.size()) == options.launches);
+  const profile::Recording recording = profile::take();
   int64_t ops = 0, windows = 0, until_ns = 0;
-  for (const profile::Span& span : profile::take().threads[0].spans) {
+  for (const profile::Span& span : recording.threads[0].spans) {
     if (span.kind == profile::Span::Kind::window) ++windows, until_ns = span.end_ns;
     if (span.kind == profile::Span::Kind::op && span.end_ns <= until_ns)
       ops += profile::op_name(span.where) == op;

@@ -44,6 +44,7 @@ TEST_CASE("profile: every cost of the model finds its op, and times add up") {
       CHECK(row.busy < 1.01);  // clocks of two threads
     }
   }
+  if (!training) CHECK(t.peak_bytes < 200 << 20);  // nothing of the meter's, whose copy has 512 MiB
   CHECK(t.peak_bytes > 24 << 20);  // its 24.8 M parameters alone take 47 MiB in bf16
 
   Report head;
@@ -70,8 +71,10 @@ TEST_CASE("profile: ops account for 97 % of a step of inference") {
   CHECK(result.tables.ops_share() > 0.97);
 }
 
-TEST_CASE("profile: no steps are refused") {
+TEST_CASE("profile: no steps, and training in f16, are refused") {
   CHECK_THROWS_WITH(run_profile({.steps = 0}), Catch::Contains("at least one step"));
+  CHECK_THROWS_WITH(run_profile({.dtype = DType::f16, .training = true}),
+                    Catch::Contains("not in f16"));
 }
 
 }  // namespace fathom::bench

@@ -188,6 +188,7 @@ __global__ void arriving_barrier_kernel(int* out) {
     out[threadIdx.x - 32] = cell;
   }
 }
+#if defined(FATHOM_KERNEL_HOST)
 __global__ void arrived_too_early_kernel(int* out) {
   GPU_SHARED(cell, int);
   if (threadIdx.x < 32) {
@@ -198,6 +199,7 @@ __global__ void arrived_too_early_kernel(int* out) {
     out[threadIdx.x - 32] = cell;
   }
 }
+#endif
 TEST_CASE("kernel host: warps may arrive at a named barrier without waiting") {
   under_schedules(3, [] {
     DeviceArray<int> out(32);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/attention.h"
 #include "tests/kernel_host/testing.h"

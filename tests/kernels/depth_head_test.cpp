@@ -44,9 +44,10 @@ TEST_CASE("depth_head: equals its steps") {
   const DType dtype = backend.options.dtype;
   const auto activation = GENERATE(HeadActivation::relu, HeadActivation::sigmoid);
   const double scale = activation == HeadActivation::relu ? 3 : 80;
-  // 48 channels and 32 hidden ones: a kernel of its own on a CUDA device.
-  const int64_t F = GENERATE(33, 48), O = GENERATE(32, 19), H = GENERATE(13, 7),
-                W = GENERATE(37, 5);
+  const bool on_cpu = backend.options.device == kCpu;
+  const int64_t O = GENERATE(32, 19), H = GENERATE(13, 7), W = GENERATE(37, 5);
+  if (!on_cpu && (H != 13 || W != 37)) return;  // depth_head_test.cu has other sizes
+  const int64_t F = on_cpu ? 33 : 48;  // with 32 hidden channels a kernel of its own on a device
   CAPTURE(backend, F, O, H, W, activation == HeadActivation::relu);
   const Head h(backend.options, F, O);
   const Tensor y = depth_head(h.x, H, W, h.weight1, h.bias1, h.weight2, h.bias2, activation, scale);

@@ -136,7 +136,7 @@ static void make_inverse_depth(std::vector<float>& values, const std::vector<uin
   int32_t least = std::bit_cast<int32_t>(std::numeric_limits<float>::max()), most = 0;
   for (size_t i = 0; i < mask.size(); ++i) {
     const auto bits = std::bit_cast<int32_t>(v[i]), counts = -int32_t(m[i] == kValid);
-    const int32_t low = bits | (~counts & INT32_MAX), high = bits & counts;
+    const int32_t high = bits & counts, low = high | (~counts & INT32_MAX);
     least = low < least ? low : least;
     most = high > most ? high : most;
   }

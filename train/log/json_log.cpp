@@ -52,8 +52,10 @@ std::vector<LogLine> read_json_log(const std::filesystem::path& path) {
     if (end == std::string::npos) break;  // cut short when the run was killed
     const Json json =
         Json::parse(text.begin() + int64_t(begin), text.begin() + int64_t(end), nullptr, false);
-    check(json.is_object() && json.contains("step") && json["step"].is_number_integer(),
-          path.string(), ": line ", lines.size() + 1, " is not one of a training log");
+    const bool whole = json.is_object() && json.contains("step") &&
+                       json["step"].is_number_integer() &&
+                       (!json.contains("time_s") || json["time_s"].is_number());
+    check(whole, path.string(), ": line ", lines.size() + 1, " is not one of a training log");
     LogLine line{json["step"].get<int64_t>(), json.value("time_s", 0.0), {}};
     for (const auto& [name, value] : json.items())
       if (value.is_number() && name != "step" && name != "time_s")

@@ -130,7 +130,7 @@ void TrainLoop::resume() {
     note(options_.out.string() + ": no checkpoint yet, starting from the beginning");
     return;
   }
-  const Checkpoint checkpoint = read_checkpoint(*found.path);
+  const Checkpoint& checkpoint = found.checkpoint;
   const RunState& state = checkpoint.state;
   check(state.stage == parts_.name, found.path->string(), ": is of a ", state.stage, ", not of a ",
         parts_.name);
@@ -272,6 +272,8 @@ void TrainLoop::log(double lr_factor, const DataState& data) {
 bool TrainLoop::evaluate() {
   if (!parts_.evaluate) return false;
   report_.evaluation = parts_.evaluate(snapshot());
+  for (const std::string& reason : report_.evaluation->skipped)
+    note("skipped in the evaluation: " + reason);
   json_->write(step_, seconds(), report_.evaluation->values);
   if (tensorboard_) tensorboard_->write(step_, report_.evaluation->values);
   const bool best = !evaluated_ || report_.evaluation->score > best_;

@@ -35,7 +35,8 @@ struct TrainOptions {
 /// The numbers by which a model is judged, "eval/delta1" among them, and which of them decides.
 struct Evaluation {
   LogValues values;
-  double score = 0;  // larger is better
+  double score = 0;                       // larger is better
+  std::vector<std::string> skipped = {};  // images that could not be read: file and reason
 };
 
 /// How a run ended.

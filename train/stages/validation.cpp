@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "core/autograd.h"
+#include "core/bytes.h"
 #include "train/data/sample.h"
 #include "train/eval/evaluate.h"
 #include "train/panels.h"
@@ -32,6 +33,15 @@ Panel panel_of(const std::string& name, const Image8& photo, const FloatMap& pre
   std::snprintf(text, sizeof text, ": delta1 %.3f, AbsRel %.3f", metrics.delta1, metrics.abs_rel);
   panel.title = name + text;
   return panel;
+}
+
+void check_skipped(const std::vector<std::string>& skipped, size_t read, double max_bad_rate) {
+  if (skipped.empty()) return;
+  check(read > 0, "no readable image in data.validation; the last: ", skipped.back());
+  check(double(skipped.size()) <= std::max(1.0, max_bad_rate * double(read + skipped.size())),
+        skipped.size(), " of ", read + skipped.size(),
+        " images of data.validation cannot be read, more than data.max_bad_rate = ", max_bad_rate,
+        " allows; the last: ", skipped.back());
 }
 
 }  // namespace
@@ -62,22 +72,40 @@ std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig&
     prepare_for_inference(model, DType::f32, trained.pretrained.cls_token.device());
     std::vector<DepthMetrics> disparity, depth;
     std::vector<Panel> panels;
+    Evaluation evaluation;
     for (const Manifest& manifest : *manifests)
       for (int64_t i = 0; i < manifest.size(); ++i) {
         if (config.eval.images > 0 && int64_t(depth.size()) == config.eval.images) break;
         const ManifestEntry entry = manifest.entry(i);
-        const Image8 photo = load_image(manifest.files(), entry);
-        const FloatMap depth_m = true_depth(manifest.files(), entry);
+        Image8 photo;
+        FloatMap depth_m;
+        Comparison comparison;
+        const auto skips = [&](auto&& step) {
+          try {
+            return step(), false;
+          } catch (const Error& error) {
+            return evaluation.skipped.emplace_back(error.what()), true;
+          }
+        };
+        if (skips([&] {
+              photo = load_image(manifest.files(), entry);
+              depth_m = true_depth(manifest.files(), entry);
+            }))
+          continue;
         const FloatMap prediction = predict_map(model, photo, config.data.size);
-        const Comparison comparison = compare(prediction, kind, depth_m, protocol);
+        if (skips([&] {
+              comparison =
+                  naming(entry.image, [&] { return compare(prediction, kind, depth_m, protocol); });
+            }))
+          continue;
         disparity.push_back(comparison.disparity);
         depth.push_back(comparison.depth);
         if (int64_t(panels.size()) < config.eval.panels)
           panels.push_back(
               panel_of(entry.image, photo, prediction, depth_m, kind, protocol, comparison));
       }
+    check_skipped(evaluation.skipped, depth.size(), config.data.max_bad_rate);
     write_panels(RunFolder{run}.panels(), panels);
-    Evaluation evaluation;
     const auto add = [&](const char* space, const DepthMetrics& metrics) {
       visit_metrics(metrics, [&](const char* name, double value) {
         evaluation.values.emplace_back(std::string("eval/") + space + "/" + name, value);
@@ -87,6 +115,8 @@ std::function<Evaluation(const DepthAnything&)> validation_of(const TrainConfig&
     add("depth", mean_of(depth));
     if (kind == DepthKind::relative) add("disparity", mean_of(disparity));  // whose score counts
     evaluation.values.emplace_back("eval/images", double(depth.size()));
+    if (!evaluation.skipped.empty())
+      evaluation.values.emplace_back("eval/skipped_images", double(evaluation.skipped.size()));
     return evaluation;
   };
 }

@@ -158,8 +158,8 @@ TEST_CASE("loader: the queue stays within its bytes") {
   const DataSet folder("loader-memory", 5, false);
   LoaderOptions options = options_for(folder);
   options.workers = 4;
-  // Image, clean image, target and mask: 12 + 12 + 4 + 1 bytes a pixel.
-  const int64_t batch_bytes = 3 * 14 * 14 * 29;
+  // Image, target and mask: 12 + 4 + 1 bytes a pixel.
+  const int64_t batch_bytes = 3 * 14 * 14 * 17;
   options.queue_bytes = 3 * batch_bytes + batch_bytes / 2;
   Loader loader(options);
   for (int i = 0; i < 40; ++i) loader.next();

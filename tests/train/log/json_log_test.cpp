@@ -48,6 +48,12 @@ TEST_CASE("json log: other files are refused") {
   const auto path = scratch.path / "log.jsonl";
   std::ofstream(path) << "{\"step\":1}\nnot a line\n";
   CHECK_THROWS_WITH(read_json_log(path), Catch::Contains("line 2 is not one of a training log"));
+  for (const char* line : {R"({"step":1,"time_s":"x"})", R"({"step":1,"time_s":null})",
+                           R"({"step":1.5})", R"({"time_s":1})", "[1]"}) {
+    CAPTURE(line);
+    std::ofstream(path) << line << "\n";
+    CHECK_THROWS_WITH(read_json_log(path), Catch::Contains("line 1 is not one of a training log"));
+  }
 }
 
 }  // namespace fathom
