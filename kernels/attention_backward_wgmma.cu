@@ -5,6 +5,7 @@
 #include "core/gpu/hopper.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/device/attention.cuh"
+#include "kernels/device/ring.cuh"
 
 // The gradient of attention for sm_90a: attention_backward.cu's two sides with the tensor copy
 // engine and wgmma.
@@ -40,16 +41,6 @@ struct Maps {  // of boxes of 64 rows
 struct Shape {
   int length, heads, items;
   float scale;
-};
-
-// Which tile of a ring comes next, and the parity of its barrier's phase.
-template <int kCount>
-struct Ring {
-  int at = 0;
-  unsigned parity = 0;
-  __device__ void next() {
-    if (++at == kCount) at = 0, parity ^= 1;
-  }
 };
 
 struct Barriers {

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/gpu/hopper.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/device/ring.cuh"
 #include "kernels/device/vector.cuh"
 
 // Attention for sm_90a: the tensor copy engine feeds wgmma, exponentials run under products.
@@ -25,16 +26,6 @@ constexpr uint32_t kTileBytes = 2 * kTileElements;
 constexpr size_t kSharedBytes = (kItems + kTiles) * kTileBytes;
 enum Part { kKeyPart = 1, kValuePart = 2 };  // of a token in qkv
 constexpr float kLn2 = 0.693147180559945f;
-
-// Which tile of a ring comes next, and the parity of its barrier's phase.
-template <int kCount>
-struct Ring {
-  int at = 0;
-  unsigned parity = 0;
-  __device__ void next() {
-    if (++at == kCount) at = 0, parity ^= 1;
-  }
-};
 
 // An item's steps: first the keys that are left over at the end, so that all others are full tiles.
 [[maybe_unused]] __device__ int first_key(int step, int steps) {
