@@ -7,15 +7,8 @@ processes are poked in turn, never two at once, so that drift of the machine mee
 comparison is the median of the ratios within a round. A sample during which other processes used more
 than 12 % of a core is marked disturbed; disturbed samples are left out while three quiet ones exist.
 
-Protocol of a worker: text lines on stdin and stdout, one answer line for each request line.
-    (start)   loads the weights, prepares, runs two warm-up passes, then prints "ready"
-    "r"       prints the peak resident memory of the process so far, in MiB
-    "o PATH"  writes the result of the last pass as raw little-endian f32, prints the element count.
-              Forward: the output [518,518]. Training: the gradient of
-              pretrained.patch_embed.proj.weight [384,3,14,14], the last one the backward pass reaches
-    "q"       exits
-    else      runs one pass, prints its wall time in milliseconds
-The input is 2 v("input", j) in NCHW order, see tests/reference/hash_fill.py.
+The workers, and what they answer, are in cpu_workers.py; the engine answers the same. The input is
+2 v("input", j) in NCHW order, see tests/reference/hash_fill.py.
 Forward: the output in f32. Training: forward, then the gradient of every parameter for the loss
 sum(output * r), r_j = v("loss", j), gradients starting from none. Both start from the input tensor in
 f32 NCHW or its NHWC form and include every conversion of activations.
@@ -43,144 +36,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests/reference"))
 
-SIZE = 518
+from cpu_workers import SIZE  # noqa: E402
+
 TICKS = os.sysconf("SC_CLK_TCK")
-
-# --- Workers -------------------------------------------------------------------------------------
-
-
-def serve(run, result):
-    """Speaks the protocol: `run()` is one pass, `result()` the last result as a f32 array."""
-    for _ in range(2):
-        run()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        line = line.strip()
-        if line == "q":
-            return
-        if line == "r":
-            # Not getrusage: its maximum survives exec, so it may be the parent's.
-            status = open("/proc/self/status").read()
-            answer = f"{int(status.split('VmHWM:')[1].split()[0]) / 1024:.1f}"
-        elif line.startswith("o "):
-            values = result()
-            values.tofile(line[2:])
-            answer = str(values.size)
-        else:
-            start = time.perf_counter()
-            run()
-            answer = f"{(time.perf_counter() - start) * 1e3:.3f}"
-        print(answer, flush=True)
-
-
-def torch_worker(o):
-    import contextlib
-
-    import safetensors.torch
-    import torch
-
-    import depth_anything as da
-    import hash_fill
-
-    torch.set_num_threads(o["threads"])
-    da.Attention.fused = not o.get("manual_attention", False)
-    with torch.device("meta"):
-        model = da.DepthAnything(da.config("s"))
-    model.load_state_dict(safetensors.torch.load_file(o["weights"]), assign=True)
-    model.eval()
-    dtype = torch.bfloat16 if o["dtype"] == "bf16" else torch.float32
-    to_bf16 = o.get("bf16") == "to"
-    if to_bf16:
-        model.to(dtype)
-    if o.get("channels_last"):
-        model.to(memory_format=torch.channels_last)
-    image = da.hash_input(SIZE, SIZE)
-    last = {}
-
-    def forward():
-        x = image.to(dtype) if to_bf16 else image
-        if o.get("channels_last"):
-            x = x.contiguous(memory_format=torch.channels_last)
-        with (torch.autocast("cpu", torch.bfloat16) if o.get("bf16") == "autocast"
-              else contextlib.nullcontext()):
-            return call(x).float()
-
-    call = model
-    if o.get("compile"):
-        import torch._inductor.config
-        torch._inductor.config.freezing = not o["train"]  # folds and packs the weights
-        call = torch.compile(model)
-
-    if o["train"]:
-        r = torch.from_numpy(hash_fill.loss_weights(SIZE, SIZE))
-        for p in model.parameters():
-            p.requires_grad_(True)
-
-        def run():
-            model.zero_grad(set_to_none=True)
-            (forward() * r).sum().backward()
-
-        def result():
-            return model.pretrained.patch_embed.proj.weight.grad.contiguous().numpy()
-    else:
-        guard = torch.no_grad if o.get("no_grad") or o.get("compile") else torch.inference_mode
-
-        def run():
-            with guard():
-                last["y"] = forward()
-
-        def result():
-            return last["y"].contiguous().numpy()
-    serve(run, result)
-
-
-def ort_worker(o):
-    import onnxruntime as ort
-
-    import hash_fill
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = o["threads"]
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(o["spin"])))
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    if o["threads"] > 1:
-        # The calling thread is one of the pool; the others get a core each (counted from 1).
-        cores = ";".join(str(c + 1) for c in sorted(os.sched_getaffinity(0))[1:])
-        options.add_session_config_entry("session.intra_op_thread_affinities", cores)
-    session = ort.InferenceSession(o["weights"], options, ["CPUExecutionProvider"])
-    feed = {"image": hash_fill.image(SIZE, SIZE)}
-    last = {}
-
-    def run():
-        last["y"] = session.run(None, feed)[0]
-
-    serve(run, lambda: last["y"])
-
-
-def openvino_worker(o):
-    import openvino as ov
-
-    import hash_fill
-
-    properties = {"INFERENCE_NUM_THREADS": o["threads"], "INFERENCE_PRECISION_HINT": o["dtype"],
-                  "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": True}
-    if o.get("as_installed"):
-        properties = {}
-    compiled = ov.Core().compile_model(o["weights"], "CPU", properties)
-    precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    if precision != o["dtype"]:
-        raise SystemExit(f"OpenVINO computes in {precision} on this CPU, not in {o['dtype']}")
-    request = compiled.create_infer_request()
-    feed = {0: hash_fill.image(SIZE, SIZE)}
-    last = {}
-
-    def run():
-        last["y"] = request.infer(feed)[0]
-
-    serve(run, lambda: last["y"].astype("float32"))
-
 
 # --- Preparation ---------------------------------------------------------------------------------
 
@@ -312,7 +170,7 @@ def configurations(args, threads):
 
     def python(name, group, env, kind, **options):
         options = {"threads": threads, "weights": str(weights)} | options
-        command = [sys.executable, __file__, "--worker", kind, json.dumps(options)]
+        command = [sys.executable, str(HERE / "cpu_workers.py"), kind, json.dumps(options)]
         out[name] = (command, env, group)
 
     def engine(name, group, *flags):
@@ -470,10 +328,6 @@ def cpu_model():
 
 
 def main():
-    if sys.argv[1:2] == ["--worker"]:
-        workers = {"torch": torch_worker, "ort": ort_worker, "openvino": openvino_worker}
-        workers[sys.argv[2]](json.loads(sys.argv[3]))
-        return 0
     if sys.argv[1:2] == ["--export"]:
         export(*sys.argv[2:])
         return 0
