@@ -178,6 +178,25 @@ std::vector<uint32_t> bits_of(const std::vector<E>& values) {
   return bits;
 }
 
+/// Runs it under schedules, or once if `schedules` is negative. On the kernel host no ldmatrix may
+/// meet a bank conflict.
+template <class F>
+void run_without_bank_conflicts(int schedules, F run) {
+  const auto watched = [&] {
+#if defined(FATHOM_KERNEL_HOST)
+    gpu::host::reset_statistics();
+#endif
+    run();
+#if defined(FATHOM_KERNEL_HOST)
+    CHECK(gpu::host::statistics().ldmatrix_bank_conflicts == 0);
+#endif
+  };
+  if (schedules < 0)
+    watched();
+  else
+    under_schedules(schedules, watched);
+}
+
 /// Checks forward(qkv, y, lse) against the definition, the CPU's op and itself, in `schedules`
 /// random orders beside the two fixed ones; below zero in the current order alone.
 template <class E, class Forward>
@@ -191,9 +210,6 @@ void check_attention(Forward forward, const std::vector<E>& qkv, const Attention
   const auto run = [&] {
     DeviceArray<E> in(qkv), y(expected.y.size());
     DeviceArray<float> lse(expected.lse.size());
-#if defined(FATHOM_KERNEL_HOST)
-    gpu::host::reset_statistics();
-#endif
     forward(in, y, lse);
     const auto got = y.get();
     CHECK(within(got, expected.y, expected.y_allowed));
@@ -201,14 +217,8 @@ void check_attention(Forward forward, const std::vector<E>& qkv, const Attention
     CHECK(within(lse.get(), expected.lse, expected.lse_allowed));
     if (first.empty()) first = bits_of(got);
     CHECK(bits_of(got) == first);  // in every order of execution
-#if defined(FATHOM_KERNEL_HOST)
-    CHECK(gpu::host::statistics().ldmatrix_bank_conflicts == 0);
-#endif
   };
-  if (schedules < 0)
-    run();
-  else
-    under_schedules(schedules, run);
+  run_without_bank_conflicts(schedules, run);
 }
 
 /// The values rounded to E.
@@ -241,23 +251,14 @@ void check_attention_gradient(Backward backward, const std::vector<E>& qkv, cons
   const auto run = [&] {
     DeviceArray<E> d_qkv(qkv), d_y(y), d_dy(dy), dqkv(qkv.size());
     DeviceArray<float> d_lse(lse), delta(lse.size());
-#if defined(FATHOM_KERNEL_HOST)
-    gpu::host::reset_statistics();
-#endif
     backward(d_qkv, d_y, d_lse, d_dy, delta, dqkv);
     const auto got = dqkv.get();
     CHECK(within(got, expected.dqkv, expected.allowed));
     CHECK(within(got, values(cpu), twice(expected.allowed)));
     if (first.empty()) first = bits_of(got);
     CHECK(bits_of(got) == first);  // in every order of execution
-#if defined(FATHOM_KERNEL_HOST)
-    CHECK(gpu::host::statistics().ldmatrix_bank_conflicts == 0);
-#endif
   };
-  if (schedules < 0)
-    run();
-  else
-    under_schedules(schedules, run);
+  run_without_bank_conflicts(schedules, run);
 }
 
 }  // namespace fathom

@@ -40,16 +40,22 @@ static void make_pseudo_labels(TrainConfig& config, const fs::path& folder) {
   label_images(config);
 }
 
-TEST_CASE("train: a run stopped after any step ends with the bits of one that was not") {
-  const ScratchFolder scratch("resume");
-  make_scenes(scratch.path / "data", 8);
-  TrainConfig config = scene_config(scratch.path / "data");
+// Every stage in turn, on eight scenes: name, function, configuration.
+static std::tuple<std::string, Train, TrainConfig> each_stage(const fs::path& folder) {
+  make_scenes(folder / "data", 8);
+  TrainConfig config = scene_config(folder / "data");
   config.logging.every_steps = 1;
   config.data.validation.clear();
   const auto [name, train] = GENERATE(table<std::string, Train>(
       {{"teacher", train_teacher}, {"student", train_student}, {"metric", train_metric}}));
+  if (name == "student") make_pseudo_labels(config, folder);
+  return {name, train, config};
+}
+
+TEST_CASE("train: a run stopped after any step ends with the bits of one that was not") {
+  const ScratchFolder scratch("resume");
+  auto [name, train, config] = each_stage(scratch.path);
   CAPTURE(name);
-  if (name == "student") make_pseudo_labels(config, scratch.path);
   if (name == "metric") config.optimizer.accumulate = 2;
   if (name == "teacher") config.checkpoint.every_steps = 4;  // stops between checkpoints as well
   train(config, {.out = scratch.path / "whole"});
@@ -72,14 +78,8 @@ TEST_CASE("train: a run stopped after any step ends with the bits of one that wa
 
 TEST_CASE("train: bf16 begins near f32, takes every step, and resumes with equal bits") {
   const ScratchFolder scratch("bf16");
-  make_scenes(scratch.path / "data", 8);
-  TrainConfig config = scene_config(scratch.path / "data");
-  config.logging.every_steps = 1;
-  config.data.validation.clear();
-  const auto [name, train] = GENERATE(table<std::string, Train>(
-      {{"teacher", train_teacher}, {"student", train_student}, {"metric", train_metric}}));
+  auto [name, train, config] = each_stage(scratch.path);
   CAPTURE(name);
-  if (name == "student") make_pseudo_labels(config, scratch.path);
   const auto losses = [&](const std::string& precision) {
     config.optimizer.precision = precision;
     const fs::path run = scratch.path / precision;
